@@ -1,0 +1,185 @@
+"""dataset.json: what a dataset is, how it was made, and the hashes that guard it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from datasets.errors import DatasetError
+
+FILE_NAME = "dataset.json"
+FORMAT_VERSION = 1
+RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# Far more than thousands of class names need; a larger file is something else.
+_MOST_BYTES = 16 * 2**20
+
+
+def level_files(resolution: int) -> list[str]:
+    """Name the files of all levels from 4 pixels up to `resolution`: 0004.npy, 0008.npy …"""
+    return [f"{side:04d}.npy" for side in RESOLUTIONS if side <= resolution]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """The content of dataset.json, apart from its two checksums, which follow from it."""
+
+    resolution: int
+    """Side of the largest level in pixels."""
+    channels: int
+    """3 (colour) or 1 (grey)."""
+    count: int
+    """Pictures, at least 1."""
+    held_out: int
+    """How many of these are held out of training; fewer than `count`."""
+    classes: tuple[str, ...] | None = None
+    """Class names in the order of their numbers; None for a dataset without classes."""
+    framing: Mapping[str, str | bool]
+    """How pictures were cropped and resampled."""
+    source: str
+    """Where the pictures came from, as it was given."""
+    seed: int
+    """What the order of the rows was drawn from."""
+    versions: Mapping[str, str]
+    """Versions of the libraries that decoded and resampled."""
+    sha256: Mapping[str, str] = field(repr=False)
+    """By file name: hash of the pixels of each level (without header) and of the two tables."""
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that training sees: pixels, names, classes and the split.
+
+        It does not depend on where the pictures lay, nor on what was skipped, nor on the versions
+        of the libraries: two datasets with the same fingerprint train the same network.
+        """
+        fields = asdict(self)
+        for aside in ("framing", "source", "seed", "versions"):
+            del fields[aside]
+        fields["sha256"] = {k: v for k, v in self.sha256.items() if k != "skipped.csv"}
+        return _hash(fields)
+
+    def text(self) -> str:
+        """Give the text of dataset.json, the only one that a description has."""
+        fields = asdict(self)
+        fields["fingerprint"] = self.fingerprint
+        fields["checksum"] = _hash(fields)
+        return json.dumps(fields, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> "Description":
+        """Read and check the dataset.json of a folder.
+
+        The file's own checksums are not looked at: whoever verifies compares it with `text()`.
+
+        Raises:
+            DatasetError: there is none, or it does not describe a dataset that this program reads.
+        """
+        path = folder / FILE_NAME
+        try:
+            if path.stat().st_size > _MOST_BYTES:
+                raise DatasetError(f"{path} is too large to describe a dataset.")
+            fields = json.loads(path.read_bytes().decode("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise DatasetError(
+                f"{folder} is not a dataset (it holds no {FILE_NAME}); "
+                "make one with: python -m datasets prepare"
+            ) from None
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
+        except (ValueError, RecursionError):
+            raise DatasetError(f"{path} is damaged: it is not JSON.") from None
+        try:
+            return _parse(fields)
+        except _WrongError as wrong:
+            raise DatasetError(f"{path} is damaged or of another kind: {wrong}.") from None
+
+
+class _WrongError(Exception):
+    """Something in the file is not as it must be."""
+
+
+def _parse(fields: object) -> Description:
+    if not isinstance(fields, dict):
+        raise _WrongError("it holds no fields")
+    given = cast(dict[str, Any], fields)
+    version = _integer(given, "format_version", 1, 2**31)
+    if version > FORMAT_VERSION:
+        raise _WrongError(f"format_version {version} needs a newer version of this program")
+    resolution = _integer(given, "resolution", RESOLUTIONS[0], RESOLUTIONS[-1])
+    if resolution not in RESOLUTIONS:
+        raise _WrongError(f"resolution {resolution} is not a power of two")
+    channels = _integer(given, "channels", 1, 3)
+    if channels == 2:
+        raise _WrongError("channels is 2, neither 1 nor 3")
+    count = _integer(given, "count", 1, 2**40)
+    framing = _mapping(given, "framing")
+    if not all(isinstance(value, str | bool) for value in framing.values()):
+        raise _WrongError("framing holds something else than words")
+    versions = _words(given, "versions")
+    sha256 = _words(given, "sha256")
+    if set(sha256) != {*level_files(resolution), "index.csv", "skipped.csv"}:
+        raise _WrongError("sha256 does not name the files of the dataset")
+    for name, value in sha256.items():
+        if not _SHA256.fullmatch(value):
+            raise _WrongError(f"the hash of {name} is none")
+    return Description(
+        resolution=resolution,
+        channels=channels,
+        count=count,
+        held_out=_integer(given, "held_out", 0, count - 1),
+        classes=_classes(given),
+        framing=cast(dict[str, str | bool], framing),
+        source=_word(given, "source"),
+        seed=_integer(given, "seed", 0, 2**64 - 1),
+        versions=versions,
+        sha256=sha256,
+    )
+
+
+def _classes(fields: dict[str, Any]) -> tuple[str, ...] | None:
+    names = fields.get("classes")
+    if names is None:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise _WrongError("classes is no list of names")
+    if not names or len(set(names)) != len(names):
+        raise _WrongError("classes is empty or names a class twice")
+    return tuple(names)
+
+
+def _integer(fields: dict[str, Any], name: str, least: int, most: int) -> int:
+    value = fields.get(name)
+    # A bool is an int to Python, but not to anyone who wrote this file.
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise _WrongError(f"{name} is no whole number from {least} to {most}")
+    return value
+
+
+def _word(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise _WrongError(f"{name} is no text")
+    return value
+
+
+def _mapping(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    value = fields.get(name)
+    if not isinstance(value, dict):
+        raise _WrongError(f"{name} holds no fields")
+    return value
+
+
+def _words(fields: dict[str, Any], name: str) -> dict[str, str]:
+    words = _mapping(fields, name)
+    if not all(isinstance(value, str) for value in words.values()):
+        raise _WrongError(f"{name} holds something else than words")
+    return words
+
+
+def _hash(fields: Mapping[str, Any]) -> str:
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -1,0 +1,115 @@
+"""How every command line of this project starts, fails and is stopped."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn, TextIO
+
+import click
+
+from datasets.errors import DatasetError
+
+_STOPPED = 1
+_TERMINATED = 128 + signal.SIGTERM
+
+
+class _Terminated(BaseException):
+    """The system asked the process to end."""
+
+
+class Resolution(click.ParamType[int]):
+    """A side length in pixels: a power of two from 4 to 1024."""
+
+    name = "pixels"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Turn what was typed into an int, or end with a usage error."""
+        text = str(value).strip()
+        # isascii: int() would also read digits of other scripts, and underscores.
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
+        if number not in (4, 8, 16, 32, 64, 128, 256, 512, 1024):
+            self.fail(f"{text!r} is not a power of two from 4 to 1024.", param, ctx)
+        return number
+
+
+def run(command: click.Command, *errors: type[Exception]) -> NoReturn:
+    """Run `command` as the program, and end the process.
+
+    Exit status: 0 done, 1 failed or stopped, 2 not understood, 143 terminated. What the user can
+    mend becomes one line on stderr: `DatasetError`, the given `errors`, what the operating system
+    refuses (`OSError`) and lack of memory. Any other exception is a mistake of the program and
+    keeps its traceback.
+
+    Args:
+        command: the click command or group.
+        errors: further exception types whose message is a sentence for the user.
+    """
+    # An exception instead of sudden death, so that half-written outputs are removed.
+    signal.signal(signal.SIGTERM, _terminate)
+    # File names need not be valid text; to print one must not be an error.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    status = _status(command, errors)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Whoever read the output has left, or its disk is full. Python would flush once more on
+        # its way out and complain about it.
+        _silence(sys.stdout)
+        status = status or 1
+    sys.exit(status)
+
+
+def _status(command: click.Command, errors: tuple[type[Exception], ...]) -> int:
+    expected: tuple[type[Exception], ...] = (DatasetError, *errors)
+    try:
+        # Not standalone: click would end the process itself, and print tracebacks of all the rest.
+        result = command.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Stopped.", err=True)
+        return _STOPPED
+    except _Terminated:
+        click.echo("Stopped.", err=True)
+        return _TERMINATED
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        return 1
+    except expected as error:
+        return _failed(str(error) or type(error).__name__)
+    except OSError as error:
+        return _failed(_sentence(error))
+    except MemoryError:
+        return _failed("There is not enough memory for this.")
+    # With standalone_mode off, the status given to `ctx.exit` comes back as a number.
+    return result if isinstance(result, int) else 0
+
+
+def _failed(message: str) -> int:
+    click.echo(f"Error: {' '.join(message.splitlines())}", err=True)
+    return 1
+
+
+def _sentence(error: OSError) -> str:
+    names = [
+        os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)
+    ]
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{' and '.join(names)}: {reason}." if names else f"{reason}."
+
+
+def _silence(stream: TextIO) -> None:
+    with open(os.devnull, "w") as nothing:  # noqa: PTH123 (os.devnull is no path of the user's)
+        os.dup2(nothing.fileno(), stream.fileno())
+
+
+def _terminate(signal_number: int, frame: FrameType | None) -> NoReturn:
+    # Once is enough: a second one must not break off the clearing up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated

@@ -1,0 +1,210 @@
+"""From an image file of any kind to a square of pixels."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from datasets.errors import UnusableError
+
+Pixels = NDArray[np.uint8]
+
+# The content decides, not the suffix. Formats that nobody photographs in stay shut: each is a
+# decoder that strangers' files would reach.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+# Larger than the largest sensor of a phone or camera (200 megapixels), smaller than what a
+# computer cannot hold: the header of a few hostile bytes may promise any size.
+_MOST_PIXELS = 300_000_000
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow logs what it also raises; without a handler, Python would print it between our lines.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class Box:
+    """A square in pixels of the upright picture."""
+
+    x: int
+    """Pixels left of it."""
+    y: int
+    """Pixels above it."""
+    size: int
+    """Its side."""
+
+    def __str__(self) -> str:
+        return f"{self.x},{self.y},{self.size}"
+
+
+Crop = Literal["centre", "top"] | Box
+
+
+def parse_crop(text: str) -> Crop:
+    """Read `centre`, `top` or `x,y,size`; `ValueError` where it is none of these."""
+    match text.split(","):
+        case ["centre"]:
+            return "centre"
+        case ["top"]:
+            return "top"
+        case [x, y, size] if all(n.isascii() and n.isdigit() and len(n) < 6 for n in (x, y, size)):
+            if int(size) > 0:
+                return Box(int(x), int(y), int(size))
+    raise ValueError(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framing:
+    """How every picture of a dataset becomes a square."""
+
+    resolution: int
+    """Side of the result in pixels."""
+    channels: int = 3
+    """3 (colour) or 1 (grey, by luminance)."""
+    crop: Crop = "centre"
+    """`centre`: the largest square in the middle. `top`: the largest square at the upper edge, in
+    the middle from left to right; it frames portraits. Or a box."""
+    upscale: bool = False
+    """Whether a square smaller than `resolution` is enlarged rather than refused."""
+
+
+def frame(picture: bytes | Pixels, framing: Framing) -> Pixels:
+    """Turn a picture upright, crop a square and resample it by Lanczos.
+
+    Args:
+        picture: the bytes of an image file, of which the first frame counts; or pixels [H, W, C]
+            with C 1 or 3. What is transparent becomes white.
+        framing: what to do.
+
+    Returns:
+        uint8 [resolution, resolution, channels].
+
+    Raises:
+        UnusableError: the picture cannot be read, or is not large enough.
+    """
+    with _pillow_set_up():
+        upright = _decode(picture)
+        left, top, size = _square(framing.crop, *upright.size)
+        if size < framing.resolution and not framing.upscale:
+            raise UnusableError(f"smaller than {framing.resolution} pixels")
+        square = upright.crop((left, top, left + size, top + size))
+        if framing.channels == 1:
+            square = square.convert("L")
+        side = framing.resolution
+        if size != side:
+            square = square.resize((side, side), Image.Resampling.LANCZOS)
+        return np.asarray(square).reshape(side, side, framing.channels)
+
+
+def _square(crop: Crop, width: int, height: int) -> tuple[int, int, int]:
+    """Give left, top and size of the square to cut out."""
+    if isinstance(crop, Box):
+        if crop.x + crop.size > width or crop.y + crop.size > height:
+            raise UnusableError("smaller than the crop")
+        return crop.x, crop.y, crop.size
+    size = min(width, height)
+    return (width - size) // 2, (height - size) // 2 if crop == "centre" else 0, size
+
+
+def _decode(picture: bytes | Pixels) -> Image.Image:
+    """Give the upright picture in mode RGB."""
+    if not isinstance(picture, bytes):
+        grey = picture.shape[-1] == 1
+        return Image.fromarray(picture[..., 0] if grey else picture).convert("RGB")
+    try:
+        with Image.open(BytesIO(picture), formats=_FORMATS) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise Image.DecompressionBombError
+            image.load()
+            return _to_rgb(_to_upright(image))
+    except UnusableError:
+        raise
+    except UnidentifiedImageError:
+        raise UnusableError("not a picture of a known format") from None
+    except Image.DecompressionBombError:
+        raise UnusableError(f"more than {_MOST_PIXELS // 10**6} million pixels") from None
+    except MemoryError:
+        raise UnusableError("needs more memory than there is") from None
+    except Exception:
+        # On damaged files, decoders raise whatever the damage happens to lead to: OSError,
+        # ValueError, SyntaxError, struct.error, KeyError … No list of them would be complete, and
+        # one bad file must not end the work on a hundred thousand good ones.
+        raise UnusableError("damaged or cut short") from None
+
+
+def _to_upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        method = _UPRIGHT.get(orientation)
+    except Exception:
+        # Whatever a camera wrote beside a picture, the picture itself has been decoded.
+        return image
+    return image if method is None else image.transpose(method)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _from_16_bits(image)
+    if image.mode in ("I", "F"):
+        return _from_wide_numbers(image)
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        # Through RGBA whatever the mode: there, Pillow applies palettes and transparent colours.
+        colours = image.convert("RGBA")
+        white = Image.new("RGBA", colours.size, "white")
+        return Image.alpha_composite(white, colours).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    numbers = np.asarray(image).astype(np.uint32)
+    # Pillow's own conversion clips at 255, which turns nearly every picture white. 65535 / 257 is
+    # 255, and adding half of 257 rounds to the nearest.
+    grey = ((numbers + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[numbers == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _from_wide_numbers(image: Image.Image) -> Image.Image:
+    """Scale 32-bit numbers, whole or not, by the range that their largest one shows."""
+    numbers = np.asarray(image)
+    least, most = float(numbers.min()), float(numbers.max())
+    # So that a number that is none (NaN) counts as out of range too.
+    if not (least >= 0 and most <= 65535):
+        raise UnusableError("brightness outside 0 to 65535")
+    factor = 1.0 if most <= 255 else 1 / 257
+    if image.mode == "F" and most <= 1:
+        factor = 255.0
+    grey = np.rint(numbers.astype(np.float32) * np.float32(factor)).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+@contextmanager
+def _pillow_set_up() -> Iterator[None]:
+    """Set Pillow's limit on the size of a picture to ours, and silence its warnings."""
+    usual = Image.MAX_IMAGE_PIXELS
+    # Pillow refuses at twice its limit; up to that it would only warn.
+    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = usual

@@ -1,0 +1,156 @@
+"""index.csv: for every row of a dataset, which picture it is and what it is for."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from datasets.errors import DatasetError
+
+FILE_NAME = "index.csv"
+Split = Literal["train", "held-out"]
+_SPLITS: dict[str, Split] = {"train": "train", "held-out": "held-out"}
+_COLUMNS = ["row", "name", "sha256", "class", "split", "duplicate_of"]
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a dataset. Its number is its place in the list."""
+
+    name: str
+    """The picture's name in the source."""
+    sha256: str
+    """Hash of the picture's bytes there."""
+    class_name: str | None = None
+    split: Split = "train"
+    duplicate_of: int | None = None
+    """The first row with the same bytes, where that is an earlier one."""
+
+
+def mark_duplicates(entries: Sequence[Entry]) -> list[Entry]:
+    """Fill in `duplicate_of` for every entry whose bytes occurred before."""
+    first: dict[str, int] = {}
+    marked = []
+    for row, entry in enumerate(entries):
+        earliest = first.setdefault(entry.sha256, row)
+        marked.append(replace(entry, duplicate_of=earliest if earliest < row else None))
+    return marked
+
+
+def hold_out(entries: Sequence[Entry], fraction: float) -> list[Entry]:
+    """Choose which rows are kept out of training.
+
+    The last rows are, going backwards, except pictures that occur more than once: otherwise the
+    same picture could stand on both sides, and a copy would pass for a new face. As the rows are
+    shuffled, the choice is random. There may be fewer of them than asked for, where most pictures
+    have duplicates.
+
+    Args:
+        entries: all rows, in their final order.
+        fraction: of the rows, 0 to less than 1; above 0 at least one is held out, if there are two.
+    """
+    wanted = round(fraction * len(entries))
+    if fraction > 0:
+        wanted = max(wanted, 1)
+    wanted = min(wanted, len(entries) - 1)
+    occurrences = Counter(entry.sha256 for entry in entries)
+    chosen = list(entries)
+    for row in reversed(range(len(entries))):
+        if wanted <= 0:
+            break
+        if occurrences[entries[row].sha256] == 1:
+            chosen[row] = replace(entries[row], split="held-out")
+            wanted -= 1
+    return chosen
+
+
+def write(path: Path, entries: Iterable[Entry]) -> None:
+    """Write the table: row,name,sha256,class,split,duplicate_of.
+
+    Lines end in CR LF, as the CSV standard has it: with anything else, Python leaves a file name
+    that contains a carriage return unquoted, and cannot read it back.
+    """
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for row, entry in enumerate(entries):
+            origin = "" if entry.duplicate_of is None else entry.duplicate_of
+            writer.writerow(
+                [row, entry.name, entry.sha256, entry.class_name or "", entry.split, origin]
+            )
+
+
+def read(path: Path, classes: Sequence[str] | None) -> list[Entry]:
+    """Read and check the table.
+
+    Args:
+        path: the file.
+        classes: the names that may stand in the column `class`; None where it must be empty.
+
+    Raises:
+        DatasetError: it is missing or not what `write` writes.
+    """
+    known = set(classes) if classes is not None else {""}
+    entries: list[Entry] = []
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            lines = csv.reader(file, strict=True)
+            if next(lines, None) != _COLUMNS:
+                raise DatasetError(f"{path} is damaged: its first line does not name the columns.")
+            for fields in lines:
+                entries.append(_entry(fields, entries, known))
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing; prepare the dataset again.") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, csv.Error):
+        raise DatasetError(f"{path} is damaged in the line of row {len(entries)}.") from None
+    return entries
+
+
+def _entry(fields: list[str], before: Sequence[Entry], classes: set[str]) -> Entry:
+    number, name, sha256, class_name, split, origin = fields
+    if number != str(len(before)) or not name or not _SHA256.fullmatch(sha256):
+        raise ValueError(number)
+    if class_name not in classes or split not in _SPLITS:
+        raise ValueError(class_name)
+    earliest = _row(origin) if origin else None
+    if earliest is not None and (earliest >= len(before) or before[earliest].sha256 != sha256):
+        raise ValueError(origin)
+    return Entry(name, sha256, class_name or None, _SPLITS[split], earliest)
+
+
+def _row(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
+
+
+def write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
+    """Write the table of what was left out: name,reason."""
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "reason"])
+        writer.writerows(skipped)
+
+
+def read_skipped(path: Path) -> list[tuple[str, str]]:
+    """Read the table of what was left out: pairs of name and reason.
+
+    Raises:
+        DatasetError: it is missing or not what `write_skipped` writes.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            lines = csv.reader(file, strict=True)
+            next(lines, None)
+            return [(name, reason) for name, reason in lines]
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, csv.Error):
+        raise DatasetError(f"{path} is damaged; prepare the dataset again.") from None

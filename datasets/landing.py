@@ -1,0 +1,97 @@
+"""Outputs that arrive whole or not at all."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from datasets.errors import DatasetError
+
+
+@contextmanager
+def landing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Write a file or a folder beside its final place, and move it there when it is whole.
+
+    The block makes a file or a folder at the path that it is given. When the block ends well, that
+    is written through to the disk and takes its final name in one step. When the block fails, or
+    is interrupted, it is removed and the final place stays as it was.
+
+    To replace a folder takes two steps: the old one steps aside under a hidden name, the new one
+    takes its place, then the old one is removed. A crash between these leaves both on the disk.
+
+    Args:
+        path: the final place. A symbolic link is followed.
+        overwrite: whether something that is already there gives way.
+
+    Yields:
+        A path in the same folder, with a hidden and unique name and the same suffix.
+
+    Raises:
+        DatasetError: the folder to write into is missing, or the place is taken.
+        OSError: as writing does, with the name of the final place where the system gives none.
+    """
+    final = Path(os.path.realpath(path))
+    _refuse_if_taken(final, overwrite=overwrite)
+    if not final.parent.is_dir():
+        raise DatasetError(f"{final.parent} is not a folder; make it first, to hold {final.name}.")
+    # A file name has at most 255 bytes, so a long one is cut to make room for the token.
+    temporary = final.parent / f".{final.stem[:40]}.{secrets.token_hex(4)}{final.suffix[:16]}"
+    try:
+        yield temporary
+        _write_through(temporary)
+        _refuse_if_taken(final, overwrite=overwrite)
+        if temporary.is_dir() and final.is_dir():
+            _swap(temporary, final)
+        else:
+            temporary.replace(final)
+        _sync(final.parent)
+    except BaseException as error:
+        _remove(temporary)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            # A full disk is reported without a name; the user knows the final one.
+            error.filename = str(final)
+        raise
+
+
+def _refuse_if_taken(final: Path, *, overwrite: bool) -> None:
+    if not overwrite and os.path.lexists(final):
+        raise DatasetError(f"{final} exists already; choose another name, or remove it first.")
+
+
+def _swap(new: Path, final: Path) -> None:
+    old = final.parent / f"{new.name}.old"
+    final.rename(old)
+    try:
+        new.rename(final)
+    except BaseException:
+        old.rename(final)
+        raise
+    _sync(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_through(path: Path) -> None:
+    if path.is_dir():
+        for inner in path.iterdir():
+            _write_through(inner)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows does not open folders.
+    # Windows syncs only what is open for writing.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

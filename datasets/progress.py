@@ -1,0 +1,110 @@
+"""The one way to report progress: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import click
+
+# Work shorter than this needs no report.
+_QUIET_SECONDS = 2.0
+# Plain lines end up in log files: seldom enough to be read.
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress(Protocol):
+    """Something that is told how much work was done."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Note that `steps` more units of work are done."""
+
+
+@contextmanager
+def progress(label: str, *, total: int, unit: str) -> Iterator[Progress]:
+    """Report progress on stderr while the block runs.
+
+    Args:
+        label: what is being done, such as "Reading pictures".
+        total: how many units there are to do.
+        unit: what is counted, in the plural, such as "pictures".
+
+    Yields:
+        An object whose `advance(steps)` is to be called after every piece of work.
+    """
+    if sys.stderr.isatty():
+        with click.progressbar(
+            length=total, label=label, file=sys.stderr, show_pos=True, show_percent=True
+        ) as bar:
+            yield _Bar(bar.update)
+    else:
+        lines = _Lines(label, total, unit)
+        yield lines
+        lines.close()  # Not in a finally: after a failure, only the failure matters.
+
+
+def duration(seconds: float) -> str:
+    """Name a time span as people do: "14 s", "3 min 20 s", "2 h 5 min", "3 d 4 h".
+
+    Args:
+        seconds: the span, 0 or more.
+    """
+    whole = max(0, round(seconds))
+    for size, name, smaller_size, smaller_name in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // smaller_size
+            return f"{whole // size} {name}" + (f" {rest} {smaller_name}" if rest else "")
+    return f"{whole} s"
+
+
+def rate(amount: float, seconds: float) -> str:
+    """Give `amount` per second with about three figures: "55", "5.5", "0.055"."""
+    per_second = amount / max(seconds, 1e-9)
+    return f"{per_second:.0f}" if per_second >= 10 else f"{per_second:.2g}"
+
+
+class _Bar:
+    def __init__(self, update: Callable[[int], None]) -> None:
+        self._update = update
+
+    def advance(self, steps: int = 1) -> None:
+        self._update(steps)
+
+
+class _Lines:
+    def __init__(self, label: str, total: int, unit: str) -> None:
+        self._label, self._total, self._unit = label, total, unit
+        self._done = 0
+        self._start = time.monotonic()
+        self._next_line = self._start + _QUIET_SECONDS
+
+    def advance(self, steps: int = 1) -> None:
+        self._done += steps
+        now = time.monotonic()
+        # The last line of all is the closing one.
+        if now < self._next_line or self._done >= self._total:
+            return
+        self._next_line = now + _SECONDS_BETWEEN_LINES
+        elapsed = now - self._start
+        left = elapsed * (self._total - self._done) / self._done if self._done else None
+        self._print(
+            f"{self._done} of {self._total} ({100 * self._done // max(1, self._total)} %), "
+            f"{rate(self._done, elapsed)} {self._unit}/s"
+            + (f", {duration(left)} left" if left is not None else "")
+        )
+
+    def close(self) -> None:
+        elapsed = time.monotonic() - self._start
+        if elapsed >= _QUIET_SECONDS:
+            self._print(
+                f"{self._done} {self._unit} in {duration(elapsed)}, "
+                f"{rate(self._done, elapsed)} {self._unit}/s"
+            )
+
+    def _print(self, text: str) -> None:
+        click.echo(f"{self._label}: {text}", err=True)

@@ -1,0 +1,316 @@
+"""A dataset on disk: the same pictures at every resolution, written once and read for ever."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets import description, index
+from datasets.description import Description, level_files
+from datasets.errors import DatasetError
+
+Pixels = NDArray[np.uint8]
+
+SKIPPED_NAME = "skipped.csv"
+# Hashes are counted and reported in pieces of this size.
+HASHED_BYTES = 2**20
+HEADER_BYTES = 128
+
+
+def shrink(picture: Pixels) -> list[Pixels]:
+    """Make all levels of a picture: itself, halved again and again down to 4 pixels.
+
+    Every level is the repeated 2×2 box average of the picture, in float and rounded once (half to
+    even), so that rounding errors do not add up from level to level. The float32 sums are exact:
+    256×256 averaged values of 8 bits have 24 significant bits.
+
+    Args:
+        picture: [R, R, C], R a power of two from 4 to 1024.
+
+    Returns:
+        From the smallest: [4, 4, C], [8, 8, C] … [R, R, C].
+    """
+    levels = [picture]
+    average: NDArray[np.floating[Any]] = picture.astype(np.float32)
+    while average.shape[0] > 4:
+        quads = average.reshape(average.shape[0] // 2, 2, average.shape[1] // 2, 2, -1)
+        average = (
+            quads[:, 0, :, 0] + quads[:, 0, :, 1] + quads[:, 1, :, 0] + quads[:, 1, :, 1]
+        ) / 4
+        levels.append(np.rint(average).astype(np.uint8))
+    return levels[::-1]
+
+
+def size_on_disk(count: int, resolution: int, channels: int) -> int:
+    """Bytes that the levels of `count` pictures take."""
+    return sum(count * int(name[:4]) ** 2 * channels for name in level_files(resolution))
+
+
+class Writer:
+    """Writes a dataset picture by picture, in memory that does not grow with their number.
+
+    Use as a context manager, so that the files are closed whatever happens. The folder is complete
+    once `finish` has returned; write into a `landing`, so that nobody sees it before.
+    """
+
+    def __init__(self, folder: Path, *, resolution: int, channels: int) -> None:
+        self._folder, self._resolution, self._channels = folder, resolution, channels
+        self._entries: list[index.Entry] = []
+        self._hashes = [hashlib.sha256() for _ in level_files(resolution)]
+        self._files: list[BinaryIO] = []
+        with ExitStack() as opened:
+            for name in level_files(resolution):
+                file = opened.enter_context((folder / name).open("wb"))
+                file.write(_header(0, int(name[:4]), channels))
+                self._files.append(file)
+            self._opened = opened.pop_all()
+
+    def append(
+        self, levels: Sequence[Pixels], *, name: str, sha256: str, class_name: str | None = None
+    ) -> None:
+        """Add one picture as the next row.
+
+        Args:
+            levels: what `shrink` returns.
+            name: the picture's name in the source.
+            sha256: hash of its bytes there, in hexadecimal.
+            class_name: the class it belongs to.
+        """
+        sides = [int(file[:4]) for file in level_files(self._resolution)]
+        if [level.shape for level in levels] != [(s, s, self._channels) for s in sides]:
+            raise ValueError(f"levels of other shapes: {[level.shape for level in levels]}")
+        for level, file, digest in zip(levels, self._files, self._hashes, strict=True):
+            data = level.tobytes()
+            file.write(data)
+            digest.update(data)
+        self._entries.append(index.Entry(name, sha256, class_name))
+
+    def finish(
+        self,
+        *,
+        held_out: float,
+        framing: Mapping[str, str | bool],
+        source: str,
+        seed: int,
+        versions: Mapping[str, str],
+        skipped: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Write the tables and the description.
+
+        Args:
+            held_out: fraction of the rows to hold out of training, 0 to less than 1.
+            framing: how pictures were cropped and resampled.
+            source: where they came from.
+            seed: what their order was drawn from.
+            versions: library versions worth recording.
+            skipped: name and reason of each picture that was left out.
+        """
+        if not self._entries:
+            raise ValueError("a dataset needs a picture")
+        # The header has room for any number of rows, so only now is the true one put in.
+        for name, file in zip(level_files(self._resolution), self._files, strict=True):
+            file.seek(0)
+            file.write(_header(len(self._entries), int(name[:4]), self._channels))
+        self._opened.close()
+        entries = index.hold_out(index.mark_duplicates(self._entries), held_out)
+        index.write(self._folder / index.FILE_NAME, entries)
+        index.write_skipped(self._folder / SKIPPED_NAME, skipped)
+        classes = {entry.class_name for entry in entries if entry.class_name is not None}
+        hashes = dict(
+            zip(level_files(self._resolution), [h.hexdigest() for h in self._hashes], strict=True)
+        )
+        for table in (index.FILE_NAME, SKIPPED_NAME):
+            hashes[table] = _hash_file(self._folder / table)
+        described = Description(
+            resolution=self._resolution,
+            channels=self._channels,
+            count=len(entries),
+            held_out=sum(entry.split == "held-out" for entry in entries),
+            classes=tuple(sorted(classes)) or None,
+            framing=framing,
+            source=source,
+            seed=seed,
+            versions=versions,
+            sha256=hashes,
+        )
+        (self._folder / description.FILE_NAME).write_text(described.text(), encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._opened.close()
+
+
+class Dataset:
+    """A dataset that lies on disk. Get one with `Dataset.open`.
+
+    Attributes:
+        path: its folder.
+        description: everything that dataset.json says.
+        resolution: side of the largest level in pixels, a power of two from 4 to 1024.
+        channels: 3 (colour) or 1 (grey).
+        count: number of rows, held-out ones included.
+        classes: class names in the order of their numbers, or None.
+        fingerprint: changes whenever pixels, names, classes or split do.
+        seed: what the order of the rows was drawn from.
+        entries: for each row, which picture it is.
+        names: for each row, the picture's name in the source.
+        labels: [count] int64 class numbers, or None.
+    """
+
+    def __init__(self, path: Path, described: Description, entries: list[index.Entry]) -> None:
+        self.path = path
+        self.description = described
+        self.resolution = described.resolution
+        self.channels = described.channels
+        self.count = described.count
+        self.classes = described.classes
+        self.fingerprint = described.fingerprint
+        self.seed = described.seed
+        self.entries = entries
+        self.names = [entry.name for entry in entries]
+        self.labels: NDArray[np.int64] | None = None
+        if self.classes is not None:
+            numbers = {name: number for number, name in enumerate(self.classes)}
+            self.labels = np.array([numbers[e.class_name or ""] for e in entries], dtype=np.int64)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Dataset":
+        """Open a dataset, and check everything but the hashes, which `verify` does.
+
+        Raises:
+            DatasetError: it is not a dataset, or not a whole one.
+        """
+        path = Path(path)
+        described = Description.read(path)
+        for name in level_files(described.resolution):
+            _check_level(path / name, described)
+        entries = index.read(path / index.FILE_NAME, described.classes)
+        held_out = sum(entry.split == "held-out" for entry in entries)
+        if (len(entries), held_out) != (described.count, described.held_out):
+            raise DatasetError(
+                f"{path / index.FILE_NAME} does not list the {described.count} pictures "
+                f"that {description.FILE_NAME} tells of; prepare the dataset again."
+            )
+        return cls(path, described, entries)
+
+    @property
+    def levels(self) -> range:
+        """The levels L that there are, from 2 (4 pixels) up."""
+        return range(2, self.resolution.bit_length())
+
+    def level(self, level: int) -> "np.memmap[tuple[int, int, int, int], np.dtype[np.uint8]]":
+        """Give the pictures of 2**level pixels: uint8 [N, H, W, C], left on disk until read."""
+        if level not in self.levels:
+            raise ValueError(f"level {level} is none of {self.levels}")
+        side = 2**level
+        return np.memmap(
+            self.path / f"{side:04d}.npy",
+            dtype=np.uint8,
+            mode="r",
+            offset=HEADER_BYTES,
+            shape=(self.count, side, side, self.channels),
+        )
+
+    def rows(self, split: index.Split) -> NDArray[np.int64]:
+        """Give the rows of a split, "train" or "held-out", in ascending order."""
+        return np.array(
+            [row for row, entry in enumerate(self.entries) if entry.split == split], dtype=np.int64
+        )
+
+    @property
+    def hashed_bytes(self) -> int:
+        """How many bytes `verify` reads."""
+        names = [*level_files(self.resolution), index.FILE_NAME, SKIPPED_NAME]
+        return sum((self.path / name).stat().st_size for name in names)
+
+    def verify(self, advance: Callable[[int], object] = lambda read: None) -> list[str]:
+        """Read everything and compare it with the hashes.
+
+        Args:
+            advance: is called with the number of bytes after each piece that was read.
+
+        Returns:
+            One sentence for each problem; none if every byte is as it was written. (What makes it
+            no dataset at all is raised by `open` already.)
+        """
+        problems = []
+        for name, expected in self.description.sha256.items():
+            path = self.path / name
+            skip = HEADER_BYTES if name.endswith(".npy") else 0
+            try:
+                if _hash_file(path, skip=skip, advance=advance) != expected:
+                    problems.append(f"{path} is not as it was written.")
+            except OSError as error:
+                problems.append(f"{path} cannot be read: {error.strerror}.")
+        path = self.path / description.FILE_NAME
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            return [*problems, f"{path} cannot be read: {error.strerror}."]
+        # One description has one text, so that this finds what its own hashes cannot.
+        if text != self.description.text().encode():
+            problems.append(f"{path} is not as it was written.")
+        return problems
+
+
+def _header(count: int, side: int, channels: int) -> bytes:
+    """Give the bytes before the pixels of a level: exactly those that NumPy writes (format 1.0).
+
+    They are padded to a length that does not depend on the number of rows, so that rows may be
+    added first and counted later.
+    """
+    fields = (
+        "{'descr': '|u1', 'fortran_order': False, "
+        f"'shape': ({count}, {side}, {side}, {channels}), }}"
+    )
+    magic = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
+    return magic + fields.encode().ljust(HEADER_BYTES - 11) + b"\n"
+
+
+def _check_level(path: Path, described: Description) -> None:
+    side = int(path.name[:4])
+    header = _header(described.count, side, described.channels)
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(header))
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing; prepare the dataset again.") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
+    # The size goes first: mapping a file that is shorter than its header says kills the program.
+    expected = HEADER_BYTES + described.count * side * side * described.channels
+    if size != expected:
+        raise DatasetError(
+            f"{path} has {size} bytes instead of {expected}; prepare the dataset again."
+        )
+    if start != header:
+        raise DatasetError(
+            f"{path} does not hold {described.count} pictures of {side} × {side} pixels; "
+            "prepare the dataset again."
+        )
+
+
+def _hash_file(
+    path: Path, *, skip: int = 0, advance: Callable[[int], object] = lambda read: None
+) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(skip)
+        while piece := file.read(HASHED_BYTES):
+            digest.update(piece)
+            advance(len(piece))
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""Framing pictures in several processes, in order, in bounded memory."""
+
+import hashlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import DatasetError, UnusableError
+from datasets.framing import Framing, frame
+from datasets.pyramid import shrink
+from datasets.sources import Source
+
+# Finished pictures that a worker may hold while the others catch up.
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A picture that is ready to be written."""
+
+    levels: list[NDArray[np.uint8]]
+    """From 4 pixels up: [4, 4, C], [8, 8, C] …"""
+    sha256: str
+    """Hash of its bytes in the source, in hexadecimal."""
+    class_name: str | None
+    """Its class, if it has one."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture that cannot be used."""
+
+    reason: str
+    """Why, in a few words."""
+
+
+def frame_all(
+    source: Source, items: Sequence[int], framing: Framing, workers: int
+) -> Generator[Framed | Skipped, None, None]:
+    """Load, frame and shrink pictures. Close the generator, so that no worker stays behind.
+
+    Args:
+        source: where they come from.
+        items: which of them, in which order.
+        framing: how.
+        workers: number of processes; with 1, the work is done in this one.
+
+    Yields:
+        One result for each item, in their order, whatever the number of workers.
+
+    Raises:
+        DatasetError: a worker died.
+    """
+    workers = min(workers, len(items))
+    if workers <= 1:
+        for item in items:
+            yield _frame_one(source, item, framing)
+        return
+    # Spawned and not forked: the same on every system, and no worker inherits half a lock. Each
+    # takes every n-th item and answers through a pipe of its own, so the order follows from where
+    # to listen, and the system holds a worker back when its pipe is full.
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        answers: list[Connection] = []
+        with _interrupts_ignored():
+            for first in range(workers):
+                receiver, sender = context.Pipe(duplex=False)
+                answers.append(stack.enter_context(closing(receiver)))
+                process = context.Process(
+                    target=_serve,
+                    args=(sender, source, items[first::workers], framing),
+                    daemon=True,
+                )
+                process.start()
+                stack.callback(process.join)
+                stack.callback(process.terminate)
+                # Only the worker holds it now, so that its death ends the pipe.
+                sender.close()
+        for number in range(len(items)):
+            try:
+                result: Framed | Skipped = answers[number % workers].recv()
+            except (EOFError, OSError):  # Between two answers, or in the middle of one.
+                raise DatasetError(
+                    "A worker process died, perhaps because memory ran out; "
+                    "try again with fewer --workers."
+                ) from None
+            yield result
+
+
+def available_processors() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _frame_one(source: Source, item: int, framing: Framing) -> Framed | Skipped:
+    try:
+        class_name = source.class_of(item)
+        picture = source.load(item)
+        levels = shrink(frame(picture, framing))
+    except UnusableError as unusable:
+        return Skipped(str(unusable))
+    except OSError as error:
+        return Skipped(f"cannot be read: {error.strerror or type(error).__name__}")
+    except MemoryError:
+        return Skipped("needs more memory than there is")
+    data = picture if isinstance(picture, bytes) else picture.tobytes()
+    return Framed(levels, hashlib.sha256(data).hexdigest(), class_name)
+
+
+def _serve(answers: Connection, source: Source, items: Sequence[int], framing: Framing) -> None:
+    """Frame `items` and send the results, as the whole life of a worker process."""
+    outbox: queue.Queue[Framed | Skipped | None] = queue.Queue(_AHEAD)
+
+    def send() -> None:
+        while (result := outbox.get()) is not None:
+            try:
+                answers.send(result)
+            except ConnectionError:
+                os._exit(1)  # Nobody listens any more: the program was stopped, or killed.
+
+    # In a thread of its own, so that a slow picture of one worker does not stop all the others.
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        for item in items:
+            outbox.put(_frame_one(source, item, framing))
+    finally:
+        outbox.put(None)
+        sender.join()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C while the block starts processes.
+
+    They inherit that for life. A terminal sends it to all of them, but only the program itself
+    answers, and ends its workers.
+    """
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)

@@ -1,0 +1,44 @@
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import click
+import pytest
+
+from datasets import door
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+
+class Program(Protocol):
+    def __call__(
+        self, command: click.Command, *words: object, errors: tuple[type[Exception], ...] = ()
+    ) -> Ended: ...
+
+
+@pytest.fixture
+def program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Program]:
+    """Run a command through the door, as the whole program, without a new process."""
+    usual = signal.getsignal(signal.SIGTERM)
+
+    def call(
+        command: click.Command, *words: object, errors: tuple[type[Exception], ...] = ()
+    ) -> Ended:
+        monkeypatch.setattr("sys.argv", ["program", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            door.run(command, *errors)
+        assert isinstance(ended.value.code, int)
+        captured = capsys.readouterr()
+        return Ended(ended.value.code, captured.out, captured.err)
+
+    yield call
+    signal.signal(signal.SIGTERM, usual)
