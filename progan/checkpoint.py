@@ -1,0 +1,241 @@
+"""Run state and model files on disk: safetensors, written whole or not at all.
+
+Nothing here is a pickle: reading a file never runs code from it, and what a file says of itself is
+checked against the tensors that it really holds before any memory is given to it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from progan.errors import ProganError
+from progan.networks import FIRST_LEVEL, Generator
+
+MODEL_NAME = "generator.safetensors"
+_METADATA_KEY = "progan"
+
+
+def write_atomically(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write tensors and a JSON object as one file that is there whole or not at all.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; an older file stays.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        try:
+            # One key, so that the same state gives the same bytes.
+            save_file(whole, part, {_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+        except SafetensorError as error:
+            raise OSError(f"cannot write {path}: {error}") from None
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    if os.name != "nt":  # Windows neither needs nor allows this
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file that `write_atomically` wrote.
+
+    Raises:
+        ProganError: it is not such a file, or is damaged.
+    """
+    if not path.is_file():
+        raise ProganError(f"there is no file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {}).get(_METADATA_KEY, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise ProganError(f"{path} is damaged or not a safetensors file ({error})") from None
+    if not isinstance(metadata, dict) or metadata.get("kind") != kind:
+        raise ProganError(f"{path} is not a {kind} of this program")
+    if metadata.get("format_version") != 1:
+        raise ProganError(
+            f"{path} has format version {metadata.get('format_version')!r}; this program reads 1"
+        )
+    return tensors, metadata
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """A generator and what its file says about it.
+
+    Attributes:
+        generator: standing at the file's level and fade, for inference.
+        classes: names of the classes; empty without.
+        trained: how it was trained: configuration, images shown, dataset; JSON values.
+    """
+
+    generator: Generator
+    classes: tuple[str, ...] = ()
+    trained: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_model(
+    path: Path,
+    generator: Generator,
+    *,
+    classes: tuple[str, ...] = (),
+    trained: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a generator as a model file.
+
+    Levels that it has not reached are left out: the file's generator has its own level on top.
+
+    Args:
+        path: where to write; an existing file is replaced when the new one is whole.
+        generator: standing at some level and fade.
+        classes: names of its classes.
+        trained: how it was trained, JSON values.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    levels = {str(level) for level in range(FIRST_LEVEL, generator.level + 1)}
+    tensors = {
+        name: tensor
+        for name, tensor in generator.state_dict().items()
+        if name.split(".")[1] in levels
+    }
+    metadata = {
+        "kind": "model file",
+        "format_version": 1,
+        "architecture": generator.architecture | {"resolution": 2**generator.level},
+        "level": generator.level,
+        "fade": generator.fade,
+        "classes": list(classes),
+        "trained": dict(trained or {}),
+    }
+    write_atomically(path, tensors, metadata)
+
+
+def find_model(path: Path | str) -> Path:
+    """Give the model file that MODEL means: the file itself, or a run directory's newest average.
+
+    Raises:
+        ProganError: there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not (path / MODEL_NAME).is_file():
+            raise ProganError(
+                f"{path} holds no {MODEL_NAME}: it is not a run directory, or its training has "
+                "not written a checkpoint yet"
+            )
+        return path / MODEL_NAME
+    if not path.is_file():
+        raise ProganError(f"there is no model file or run directory {path}")
+    return path
+
+
+def read_model(path: Path | str, device: torch.device | str = "cpu") -> ModelFile:
+    """Read a model file, or a run directory's newest average generator.
+
+    Args:
+        path: a `.safetensors` model file or a run directory.
+        device: where the generator is put.
+
+    Raises:
+        ProganError: there is none, or the file is damaged or not a model file.
+    """
+    path = find_model(path)
+    tensors, metadata = _read(path, "model file")
+    try:
+        # On the meta device a network has shapes and no memory: a file that claims a giant costs
+        # nothing until its tensors are found to be there.
+        with torch.device("meta"):
+            generator = Generator(**metadata["architecture"])
+        expected = {name: tensor.shape for name, tensor in generator.state_dict().items()}
+        found = {name: tensor.shape for name, tensor in tensors.items()}
+        if expected != found:
+            raise ValueError("its tensors are not those of its architecture")
+        if any(not tensor.is_floating_point() for tensor in tensors.values()):
+            raise ValueError("its weights are not floating-point numbers")
+        generator.load_state_dict({k: t.float() for k, t in tensors.items()}, assign=True)
+        generator.stand(metadata["level"], metadata["fade"])
+        classes = tuple(str(name) for name in metadata["classes"])
+        if len(classes) not in (0, generator.label_size):
+            raise ValueError("it does not name each of its classes")
+        trained = dict(metadata["trained"])
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ProganError(f"{path} is not a usable model file: {error}") from None
+    generator.requires_grad_(False).eval().to(device)
+    return ModelFile(generator=generator, classes=classes, trained=trained)
+
+
+def load(path: Path | str, device: torch.device | str = "cpu") -> Generator:
+    """Read a generator for inference from a model file or a run directory.
+
+    Args:
+        path: a `.safetensors` model file or a run directory.
+        device: where the generator is put.
+
+    Raises:
+        ProganError: there is none, or the file is damaged or not a model file.
+    """
+    return read_model(path, device).generator
+
+
+class Checkpoints:
+    """The newest few states of a run, in a folder of their own.
+
+    Args:
+        folder: the folder, made if it is missing.
+        keep: how many to keep.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 3) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def all(self) -> list[Path]:
+        """List the checkpoints, the oldest first."""
+        return sorted(self.folder.glob("[0-9]*.safetensors"))
+
+    def save(self, tensors: Mapping[str, Tensor], nimg: int) -> Path:
+        """Write a state and remove the oldest ones.
+
+        Raises:
+            OSError: it cannot be written; the older ones stay.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{nimg:012d}.safetensors"
+        metadata = {"kind": "checkpoint", "format_version": 1, "nimg": nimg}
+        write_atomically(path, tensors, metadata)
+        for old in self.all()[: -self.keep]:
+            old.unlink()
+        return path
+
+    def newest(self) -> tuple[dict[str, Tensor], int] | None:
+        """Read the newest state: tensors and images shown; None where there is none.
+
+        Raises:
+            ProganError: the newest checkpoint is damaged.
+        """
+        for part in self.folder.glob(".*.part"):  # left by a process that was killed while writing
+            part.unlink(missing_ok=True)
+        paths = self.all()
+        if not paths:
+            return None
+        tensors, metadata = _read(paths[-1], "checkpoint")
+        nimg = metadata.get("nimg")
+        if not isinstance(nimg, int) or nimg < 0:
+            raise ProganError(f"{paths[-1]} does not say how many images were shown")
+        return tensors, nimg

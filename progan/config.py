@@ -1,0 +1,176 @@
+"""What a training run is a function of, and the presets.
+
+The configuration, its seed and the dataset determine every weight of a run. What only decides how
+a run is watched and saved is not part of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, get_type_hints
+
+from progan.errors import ProganError
+from progan.growth import ByResolution, Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that determines a run's weights, besides the dataset.
+
+    Each setting's type carries the sentence that the command line shows for it.
+    Settings written as text are numbers with exceptions by resolution, such as `16,256:14`.
+    Impossible settings are refused with a ProganError that names them.
+    """
+
+    preset: Annotated[str, "The preset that the settings began with."] = "paper"
+    resolution: Annotated[int, "Height and width in pixels at the end of growth."] = 1024
+    num_channels: Annotated[int, "3 for colour, 1 for grey."] = 3
+    label_size: Annotated[int, "Number of classes; 0 for none."] = 0
+    fmap_base: Annotated[int, "Blocks at level L have min(fmap_base / 2**(L-1), fmap_max) feature maps."] = 8192
+    fmap_max: Annotated[int, "The most feature maps that any level has."] = 512
+    latent_size: Annotated[int | None, "Length of a latent vector; by default min(fmap_base, fmap_max)."] = None
+    fused_scale: Annotated[bool, "Scale and convolve in one operation."] = True
+    mbstd_group_size: Annotated[int, "Samples compared by the minibatch standard deviation."] = 4
+    kimg: Annotated[float, "Thousand real images to be shown in all."] = 12000
+    fade_kimg: Annotated[str, "Thousand images over which a level is faded in."] = "600"
+    hold_kimg: Annotated[str, "Thousand images for which a level is held after that."] = "600"
+    minibatch: Annotated[str, "Images a step, over all processes."] = "16"
+    minibatch_repeats: Annotated[int, "Minibatches after which growth is evaluated again."] = 4
+    learning_rate: Annotated[str, "Adam's learning rate."] = "0.001"
+    adam_beta2: Annotated[float, "Decay of Adam's second moment; the first moment's is 0."] = 0.99
+    adam_epsilon: Annotated[float, "Added to the square root of Adam's second moment."] = 1e-8
+    average_decay: Annotated[float, "Decay of the average generator, a step."] = 0.999
+    penalty_weight: Annotated[float, "Weight of the gradient penalty."] = 10.0
+    penalty_target: Annotated[float, "Gradient norm that the penalty asks for (750 for CIFAR-10)."] = 1.0
+    drift_weight: Annotated[float, "Weight of the real scores' mean square."] = 0.001
+    label_weight: Annotated[float, "Weight of the class terms, where there are classes."] = 1.0
+    mirror: Annotated[bool, "Flip each real image left to right with probability ½."] = True
+    seed: Annotated[int, "Every random draw follows from it."] = 0
+
+    def __post_init__(self) -> None:
+        for name in _BY_RESOLUTION:
+            try:
+                values = ByResolution.parse(getattr(self, name)).values()
+            except ValueError as error:
+                raise ProganError(f"{name}: {error}") from None
+            lowest = 0.0 if name.endswith("kimg") else 1e-12
+            if not all(lowest <= value < 1e9 for value in values):
+                raise ProganError(f"{name} {getattr(self, name)!r}: every number must be positive")
+        minibatches = ByResolution.parse(self.minibatch).values()
+        if any(value != int(value) for value in minibatches):
+            raise ProganError(f"minibatch {self.minibatch!r}: every number must be whole")
+        for value in map(int, minibatches):
+            if value % min(value, self.mbstd_group_size):
+                raise ProganError(
+                    f"minibatch {self.minibatch!r}: {value} cannot be divided into groups of "
+                    f"mbstd_group_size {self.mbstd_group_size}; use multiples of it"
+                )
+        positive = ("kimg", "minibatch_repeats", "mbstd_group_size", "adam_epsilon", "fmap_max")
+        for name in (*positive, "penalty_target"):
+            if not getattr(self, name) > 0:
+                raise ProganError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("penalty_weight", "drift_weight", "label_weight", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ProganError(f"{name} must not be negative, and is {getattr(self, name)}")
+        for name in ("adam_beta2", "average_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ProganError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        if self.seed >= 2**63:
+            raise ProganError(f"seed must be below 2**63, not {self.seed}")
+        if self.fmap_base < self.resolution // 2:
+            raise ProganError(
+                f"fmap_base {self.fmap_base} leaves no feature map at resolution "
+                f"{self.resolution}: it must be at least {self.resolution // 2}"
+            )
+
+    @property
+    def schedule(self) -> Schedule:
+        """Give the course of growth."""
+        return Schedule(
+            top_level=self.resolution.bit_length() - 1,
+            **{name: ByResolution.parse(getattr(self, name)) for name in _BY_RESOLUTION},
+        )
+
+    @property
+    def nimg(self) -> int:
+        """Give the number of real images to be shown in all."""
+        return round(1000 * self.kimg)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the settings as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> "Config":
+        """Read what `to_json` gave.
+
+        Raises:
+            ProganError: a setting is unknown, has another type, or is impossible.
+        """
+        types = get_type_hints(cls)
+        for name, value in settings.items():
+            if name not in types:
+                raise ProganError(f"the configuration has an unknown setting {name!r}")
+            accepted = (int, float) if types[name] is float else types[name]
+            if not isinstance(value, accepted) or (types[name] is not bool and value is True):
+                raise ProganError(f"the configuration's {name} has an unusable value: {value!r}")
+        return cls(**settings)
+
+
+_BY_RESOLUTION = ("fade_kimg", "hold_kimg", "minibatch", "learning_rate")
+
+# The release's second configuration by number of processes (one a GPU).
+_V2 = {
+    1: ("4,4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4", "0.001,1024:0.0015"),
+    2: ("8,4:256,8:256,16:128,32:64,64:32,128:16,256:8", "0.001,512:0.0015,1024:0.002"),
+    4: ("16,4:512,8:256,16:128,32:64,64:32,128:16", "0.001,256:0.0015,512:0.002,1024:0.003"),
+    8: ("32,4:512,8:256,16:128,32:64,64:32", "0.001,128:0.0015,256:0.002,512:0.003,1024:0.003"),
+}
+
+PRESETS = {
+    "paper": "the paper's results: minibatch 16, 800 + 800 kimg a level, 19,000 kimg",
+    "v2": "the release's faster settings, by the number of processes: 1, 2, 4 or 8",
+    "small": "a narrow network for 32 or 64 pixels that a CPU trains in minutes to hours",
+}
+
+
+def preset(name: str, processes: int = 1, **settings: Any) -> Config:
+    """Give a preset's configuration, with some settings replaced.
+
+    Args:
+        name: one of PRESETS.
+        processes: number of processes that will train, which `v2` depends on.
+        settings: fields of Config.
+
+    Raises:
+        ProganError: there is no such preset, or a setting is impossible.
+    """
+    match name:
+        case "paper":
+            values: dict[str, Any] = {
+                "kimg": 19000,
+                "fade_kimg": "800",
+                "hold_kimg": "800",
+                "minibatch": "16,256:14,512:6,1024:3",
+                "mbstd_group_size": 16,
+            }
+        case "v2":
+            if processes not in _V2:
+                raise ProganError(
+                    f"preset v2 is for 1, 2, 4 or 8 processes, not {processes}: start as many, or "
+                    "take preset paper and give --minibatch and --learning-rate"
+                )
+            minibatch, learning_rate = _V2[processes]
+            values = {"minibatch": minibatch, "learning_rate": learning_rate}
+        case "small":
+            values = {
+                "fmap_base": 1024,
+                "fmap_max": 64,
+                "kimg": 300,
+                "fade_kimg": "20,8:10",
+                "hold_kimg": "30,4:15,8:15",
+                "minibatch": "16",
+                "learning_rate": "0.002",
+            }
+        case _:
+            raise ProganError(f"there is no preset {name!r}: take one of {', '.join(PRESETS)}")
+    return Config(preset=name, **(values | settings))

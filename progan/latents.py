@@ -1,0 +1,167 @@
+"""Where in latent space to look: random latents, spherical interpolation, walks that loop.
+
+A latent vector counts by its direction alone (the generator brings it to unit root mean square),
+so everything here gives vectors of unit root mean square.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from progan.draws import Purpose, random_numbers
+from progan.errors import ProganError
+from progan.networks import Generator
+
+
+def unit_rms(latents: np.ndarray) -> np.ndarray:
+    """Bring vectors along the last axis to unit root mean square, float32."""
+    square = np.square(latents, dtype=np.float64).mean(axis=-1, keepdims=True)
+    return (latents / np.sqrt(square + 1e-8)).astype(np.float32)
+
+
+def latents_of_seeds(seeds: Sequence[int], latent_size: int) -> np.ndarray:
+    """Draw one latent vector a seed, float32 [N, latent_size]; a seed always gives the same."""
+    rows = [
+        random_numbers(seed, Purpose.SAMPLES, 0).standard_normal(latent_size) for seed in seeds
+    ]
+    return unit_rms(np.reshape(rows, (len(seeds), latent_size)))
+
+
+def labels_of_seeds(seeds: Sequence[int], label_size: int) -> np.ndarray | None:
+    """Give one class number a seed, int64 [N]: each class in turn; None without classes."""
+    return np.array(seeds, dtype=np.int64) % label_size if label_size else None
+
+
+def random_latents(generator: Generator, seeds: Sequence[int]) -> Tensor:
+    """Draw one latent vector a seed for a generator, float32 [N, latent_size] on its device."""
+    device = next(generator.parameters()).device
+    return torch.from_numpy(latents_of_seeds(seeds, generator.latent_size)).to(device)
+
+
+def slerp(first: np.ndarray, second: np.ndarray, weight: np.ndarray | float) -> np.ndarray:
+    """Interpolate along the great circle between vectors of unit root mean square.
+
+    Args:
+        first: [..., latent_size], where the weight is 0.
+        second: [..., latent_size], where it is 1.
+        weight: broadcast against the leading axes; values in [0, 1].
+
+    Returns:
+        [..., latent_size], float32.
+    """
+    weight = np.asarray(weight, dtype=np.float64)[..., None]
+    cosine = np.mean(np.multiply(first, second, dtype=np.float64), axis=-1, keepdims=True)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    # Nearly parallel vectors: the sines cancel, and the straight line is the arc.
+    near = np.sin(angle) < 1e-6
+    sine = np.where(near, 1, np.sin(angle))
+    a = np.where(near, 1 - weight, np.sin((1 - weight) * angle) / sine)
+    b = np.where(near, weight, np.sin(weight * angle) / sine)
+    return unit_rms(a * first + b * second)
+
+
+class Walk(Protocol):
+    """A closed path through latent space, for several pictures at once."""
+
+    frames: int
+    """Number of frames after which it is back at its beginning."""
+
+    def chunk(self, start: int, count: int) -> np.ndarray:
+        """Give the latents of some frames, float32 [count, cells, latent_size]."""
+        ...
+
+
+class SmoothWalk:
+    """Random latents, smoothed along time by a Gaussian that wraps around, so that it loops.
+
+    (PAPER: interpolation video.) Any frames can be had without the ones before, and memory does
+    not grow with the length: noise is a function of (seed, frame).
+
+    Args:
+        frames: length of the loop.
+        cells: pictures that walk at once.
+        latent_size: length of a latent vector.
+        smoothing: the Gaussian's standard deviation in frames; more is slower.
+        seed: what the walk follows from.
+
+    Raises:
+        ProganError: a length is not positive.
+    """
+
+    BLOCK = 64
+
+    def __init__(
+        self, *, frames: int, cells: int, latent_size: int, smoothing: float, seed: int
+    ) -> None:
+        if frames < 1 or cells < 1:
+            raise ProganError("a walk needs at least one frame and one picture")
+        if not smoothing > 0:
+            raise ProganError(f"smoothing must be positive, not {smoothing}")
+        self.frames = frames
+        self.cells = cells
+        self.latent_size = latent_size
+        self.seed = seed
+        # A Gaussian is below a thousandth of its height at four standard deviations.
+        self.radius = max(1, round(4 * smoothing))
+        offsets = np.arange(-self.radius, self.radius + 1)
+        kernel = np.exp(-0.5 * np.square(offsets / smoothing))
+        self.kernel = kernel / np.sqrt(np.square(kernel).sum())
+
+    def _noise(self, first: int, count: int) -> np.ndarray:
+        """Give the noise of frames first … first + count - 1, wrapped, float32 [count, …]."""
+        frames = np.arange(first, first + count) % self.frames
+        noise = np.empty((count, self.cells, self.latent_size), np.float32)
+        for block in np.unique(frames // self.BLOCK):
+            numbers = random_numbers(self.seed, Purpose.SAMPLES, 1 + int(block)).standard_normal(
+                (self.BLOCK, self.cells, self.latent_size), dtype=np.float32
+            )
+            mine = frames // self.BLOCK == block
+            noise[mine] = numbers[frames[mine] % self.BLOCK]
+        return noise
+
+    def chunk(self, start: int, count: int) -> np.ndarray:
+        """Give the latents of some frames, float32 [count, cells, latent_size]."""
+        noise = self._noise(start - self.radius, count + 2 * self.radius)
+        band = np.zeros((count, len(noise)), np.float32)
+        for row in range(count):
+            band[row, row : row + len(self.kernel)] = self.kernel
+        return unit_rms(np.tensordot(band, noise, axes=1))
+
+
+class SeedWalk:
+    """A tour of chosen latents along great circles, which returns to the first.
+
+    Args:
+        frames: length of the loop.
+        stops: [stops, latent_size], of unit root mean square.
+
+    Raises:
+        ProganError: there are more stops than frames, or fewer than two.
+    """
+
+    def __init__(self, *, frames: int, stops: np.ndarray) -> None:
+        if not 2 <= len(stops) <= frames:
+            raise ProganError(
+                f"a tour needs at least two faces and one frame a face, not {len(stops)} faces in "
+                f"{frames} frames"
+            )
+        self.frames = frames
+        self.stops = stops
+
+    def chunk(self, start: int, count: int) -> np.ndarray:
+        """Give the latents of some frames, float32 [count, 1, latent_size]."""
+        place = np.arange(start, start + count) % self.frames * len(self.stops) / self.frames
+        at = place.astype(np.int64)
+        # Slow down at each face, so that it can be looked at.
+        weight = (1 - np.cos(np.pi * (place - at))) / 2
+        following = self.stops[(at + 1) % len(self.stops)]
+        return slerp(self.stops[at], following, weight)[:, None]
+
+
+def chunks(walk: Walk, size: int) -> Iterator[np.ndarray]:
+    """Go through a walk in chunks of at most `size` frames."""
+    for start in range(0, walk.frames, size):
+        yield walk.chunk(start, min(size, walk.frames - start))

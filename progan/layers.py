@@ -1,0 +1,177 @@
+"""The layers that both networks are made of (PAPER: appendix A.1 and section 4).
+
+Every weight is stored as drawn from N(0, 1) and multiplied at run time by gain / sqrt(fan-in)
+(equalized learning rate, section 4.1): Adam then moves all weights at the same relative speed,
+whatever the size of their layer. It is the small weight that is scaled, not the large image.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.2
+RELU_GAIN = math.sqrt(2)
+
+
+def activate(x: Tensor) -> Tensor:
+    """Apply the leaky ReLU with the paper's slope of 0.2."""
+    return F.leaky_relu(x, LEAK)
+
+
+def normalize_pixels(x: Tensor, epsilon: float = 1e-8) -> Tensor:
+    """Bring each pixel's feature vector to unit root mean square (section 4.2).
+
+    Args:
+        x: features [N, C, ...]; the mean of squares is taken over axis 1.
+        epsilon: added to the mean of squares.
+    """
+    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + epsilon)
+
+
+def upscale(x: Tensor) -> Tensor:
+    """Double the height and width of [N, C, H, W] by repeating each pixel."""
+    n, c, h, w = x.shape
+    return x[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
+
+
+def downscale(x: Tensor) -> Tensor:
+    """Halve the height and width of [N, C, H, W] by 2×2 averages."""
+    return F.avg_pool2d(x, 2)
+
+
+def minibatch_deviation(x: Tensor, group_size: int) -> Tensor:
+    """Append one map that says how much the samples of a group differ (section 3).
+
+    The group axis is the slow one: sample i belongs to group i mod (N / group size). Computed in
+    float32 at least, since the variance of half-precision features loses its small values.
+
+    Args:
+        x: features [N, C, H, W].
+        group_size: samples compared with one another; at most N samples make a group.
+
+    Returns:
+        [N, C + 1, H, W].
+
+    Raises:
+        ValueError: N does not divide by the group size.
+    """
+    n, c, h, w = x.shape
+    group = min(group_size, n)
+    if n % group:
+        raise ValueError(
+            f"a minibatch of {n} cannot be divided into groups of {group} for the minibatch "
+            f"standard deviation: use a multiple of {group}, or at most {group} samples"
+        )
+    y = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(group, n // group, c, h, w)
+    deviation = (y.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    tiled = deviation.to(x.dtype).repeat(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)
+    return torch.cat([x, tiled], dim=1)
+
+
+class Dense(nn.Module):
+    """Fully connected layer with equalized learning rate: [N, inputs] -> [N, outputs].
+
+    Args:
+        inputs: features that come in.
+        outputs: features that go out.
+        gain: the layer's gain; the weight is multiplied by gain / sqrt(inputs).
+        biases: length of the bias, which the caller adds when it is not `outputs` long.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, gain: float = RELU_GAIN, biases: int | None = None
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs if biases is None else biases))
+        self.scale = gain / math.sqrt(inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs] to [N, outputs]; a bias of another length is left to the caller."""
+        weight = self.weight * self.scale
+        if len(self.bias) != len(weight):
+            return F.linear(x, weight)
+        return F.linear(x, weight, self.bias)
+
+
+class Convolution(nn.Module):
+    """Convolution that keeps the image's size, with equalized learning rate.
+
+    Args:
+        inputs: maps that come in.
+        outputs: maps that go out.
+        kernel: 1 or 3, the kernel's height and width in pixels.
+        gain: the layer's gain; the weight is multiplied by gain / sqrt(kernel² · inputs).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, *, gain: float = RELU_GAIN
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = gain / math.sqrt(kernel * kernel * inputs)
+        self.padding = kernel // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, outputs, H, W]."""
+        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+
+def spread_kernel(weight: Tensor) -> Tensor:
+    """Widen 3×3 kernels [..., 3, 3] to the 4×4 ones of fused scaling [..., 4, 4].
+
+    The sum of the kernel's four copies, shifted by (0|1, 0|1): what a 3×3 kernel becomes when it
+    meets pixels that were repeated, or will be averaged, in pairs.
+    """
+    wide = F.pad(weight, (0, 1, 0, 1))
+    wide = wide + wide.roll(1, -1)
+    return wide + wide.roll(1, -2)
+
+
+class UpConvolution(Convolution):
+    """Nearest upscale by two, then a 3×3 convolution: [N, C, H, W] -> [N, D, 2H, 2W].
+
+    Args:
+        inputs: maps that come in.
+        outputs: maps that go out.
+        fused: do both as one transposed convolution of stride 2 with a 4×4 kernel, which needs 4/9
+            of the multiplications and gives the same up to rounding.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, fused: bool) -> None:
+        super().__init__(inputs, outputs)
+        self.fused = fused
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, outputs, 2H, 2W]."""
+        weight = self.weight * self.scale
+        if not self.fused:
+            return F.conv2d(upscale(x), weight, self.bias, padding=1)
+        # A transposed convolution scatters, so the kernel of the gathering one is turned round.
+        kernel = spread_kernel(weight.flip(-1, -2)).transpose(0, 1)
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+
+
+class DownConvolution(Convolution):
+    """A 3×3 convolution, then 2×2 averages: [N, C, H, W] -> [N, D, H/2, W/2].
+
+    Args:
+        inputs: maps that come in.
+        outputs: maps that go out.
+        fused: do both as one convolution of stride 2 with a 4×4 kernel, which needs 4/9 of the
+            multiplications and gives the same up to rounding.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, fused: bool) -> None:
+        super().__init__(inputs, outputs)
+        self.fused = fused
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, outputs, H/2, W/2]."""
+        if not self.fused:
+            return downscale(F.conv2d(x, self.weight * self.scale, self.bias, padding=1))
+        kernel = spread_kernel(self.weight * (self.scale / 4))
+        return F.conv2d(x, kernel, self.bias, stride=2, padding=1)

@@ -1,0 +1,360 @@
+"""Generator and Critic: two networks that grow level by level (PAPER: table 2, section 2).
+
+A network holds the weights of all its levels from the start and stands at one of them, with the
+newest level faded in by a weight between 0 and 1. `stand` moves it; nothing is ever rebuilt, so
+growing costs no memory that was not there at the first step.
+"""
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from progan.layers import (
+    RELU_GAIN,
+    Convolution,
+    Dense,
+    DownConvolution,
+    UpConvolution,
+    activate,
+    downscale,
+    minibatch_deviation,
+    normalize_pixels,
+    upscale,
+)
+
+FIRST_LEVEL = 2
+LAST_LEVEL = 10
+
+
+def level_of(resolution: int) -> int:
+    """Give the level L of images of 2**L pixels.
+
+    Raises:
+        ValueError: the resolution is not a power of two from 4 to 1024.
+    """
+    level = resolution.bit_length() - 1
+    if not FIRST_LEVEL <= level <= LAST_LEVEL or resolution != 2**level:
+        raise ValueError(f"resolution must be a power of two from 4 to 1024, not {resolution}")
+    return level
+
+
+class GrowingNetwork(nn.Module):
+    """What the two networks share: the number of maps by level, and where the network stands.
+
+    Attributes:
+        level: the level at which the network stands, 2 … `top_level`.
+        fade: weight in [0, 1] of that level; below 1 the level beneath still shows through.
+        top_level: the highest level for which there are weights.
+    """
+
+    def __init__(
+        self, *, resolution: int, num_channels: int, label_size: int, fmap_base: int, fmap_max: int
+    ) -> None:
+        super().__init__()
+        self.top_level = level_of(resolution)
+        if num_channels not in (1, 3):
+            raise ValueError(f"num_channels must be 1 (grey) or 3 (colour), not {num_channels}")
+        if label_size < 0:
+            raise ValueError(f"label_size must be 0 (no classes) or more, not {label_size}")
+        if fmap_max < 1:
+            raise ValueError(f"fmap_max must be at least 1, not {fmap_max}")
+        if fmap_base < 2 ** (self.top_level - 1):
+            raise ValueError(
+                f"fmap_base {fmap_base} leaves no feature map at {resolution} pixels: "
+                f"it must be at least {2 ** (self.top_level - 1)}"
+            )
+        self.resolution = resolution
+        self.num_channels = num_channels
+        self.label_size = label_size
+        self.fmap_base = fmap_base
+        self.fmap_max = fmap_max
+        self.level = self.top_level
+        self.fade = 1.0
+
+    def maps(self, stage: int) -> int:
+        """Give nf(stage), the number of feature maps; a block at level L works with nf(L - 1)."""
+        return min(self.fmap_base // 2**stage, self.fmap_max)
+
+    def stand(self, level: int, fade: float = 1.0) -> Self:
+        """Move the network to a level, of which `fade` is faded in; gives the network itself.
+
+        Raises:
+            ValueError: there is no such level, or the fade is not in [0, 1]; level 2 has nothing
+                beneath it, so its fade is 1.
+        """
+        if not FIRST_LEVEL <= level <= self.top_level:
+            raise ValueError(f"level must be from 2 to {self.top_level}, not {level}")
+        if not 0 <= fade <= 1 or (level == FIRST_LEVEL and fade != 1):
+            raise ValueError(f"fade must be in [0, 1], and 1 at level 2, not {fade}")
+        self.level = level
+        self.fade = float(fade)
+        return self
+
+    def active_parameters(self) -> list[nn.Parameter]:
+        """List the parameters that take part where the network stands, in a fixed order."""
+        raise NotImplementedError
+
+    def _colour_levels(self) -> list[int]:
+        """List the levels whose conversion to or from RGB takes part now."""
+        return [self.level] if self.fade == 1 else [self.level, self.level - 1]
+
+    def _active(self, blocks: nn.ModuleDict, colours: nn.ModuleDict) -> list[nn.Parameter]:
+        modules = [blocks[str(level)] for level in range(FIRST_LEVEL, self.level + 1)]
+        modules += [colours[str(level)] for level in self._colour_levels()]
+        return [parameter for module in modules for parameter in module.parameters()]
+
+
+class FirstGeneratorBlock(nn.Module):
+    """Latents (with labels) [N, inputs] -> features [N, maps, 4, 4]."""
+
+    def __init__(self, inputs: int, maps: int) -> None:
+        super().__init__()
+        self.maps = maps
+        # The release's gain of √2/4 here keeps the first pixel norm's input near unit size.
+        self.dense = Dense(inputs, maps * 16, gain=RELU_GAIN / 4, biases=maps)
+        self.conv = Convolution(maps, maps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs] to [N, maps, 4, 4]."""
+        x = self.dense(x).reshape(-1, self.maps, 4, 4) + self.dense.bias.reshape(-1, 1, 1)
+        x = normalize_pixels(activate(x))
+        return normalize_pixels(activate(self.conv(x)))
+
+
+class GeneratorBlock(nn.Module):
+    """One level of the generator: [N, inputs, H, W] -> [N, maps, 2H, 2W]."""
+
+    def __init__(self, inputs: int, maps: int, *, fused: bool) -> None:
+        super().__init__()
+        self.conv0 = UpConvolution(inputs, maps, fused=fused)
+        self.conv1 = Convolution(maps, maps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, maps, 2H, 2W]."""
+        x = normalize_pixels(activate(self.conv0(x)))
+        return normalize_pixels(activate(self.conv1(x)))
+
+
+class Generator(GrowingNetwork):
+    """Makes images from latents.
+
+    Args:
+        resolution: height and width in pixels of the top level's images, 4 … 1024.
+        num_channels: 3 for colour, 1 for grey.
+        label_size: number of classes; 0 for none.
+        fmap_base: nf(s) = min(fmap_base / 2**s, fmap_max) feature maps; see `maps`.
+        fmap_max: see `fmap_base`.
+        latent_size: length of a latent vector; by default nf(0).
+        fused_scale: upscale and convolve in one operation: the same up to rounding, less work.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        num_channels: int = 3,
+        label_size: int = 0,
+        fmap_base: int = 8192,
+        fmap_max: int = 512,
+        latent_size: int | None = None,
+        fused_scale: bool = True,
+    ) -> None:
+        super().__init__(
+            resolution=resolution,
+            num_channels=num_channels,
+            label_size=label_size,
+            fmap_base=fmap_base,
+            fmap_max=fmap_max,
+        )
+        self.latent_size = self.maps(0) if latent_size is None else latent_size
+        if self.latent_size < 1:
+            raise ValueError(f"latent_size must be at least 1, not {latent_size}")
+        self.fused_scale = fused_scale
+
+        first = FirstGeneratorBlock(self.latent_size + label_size, self.maps(1))
+        self.blocks = nn.ModuleDict({str(FIRST_LEVEL): first})
+        self.to_rgb = nn.ModuleDict()
+        for level in range(FIRST_LEVEL, self.top_level + 1):
+            if level > FIRST_LEVEL:
+                self.blocks[str(level)] = GeneratorBlock(
+                    self.maps(level - 2), self.maps(level - 1), fused=fused_scale
+                )
+            self.to_rgb[str(level)] = Convolution(self.maps(level - 1), num_channels, 1, gain=1)
+
+    @property
+    def architecture(self) -> dict[str, int | bool]:
+        """Give the arguments that build this network again."""
+        return {
+            "resolution": self.resolution,
+            "num_channels": self.num_channels,
+            "label_size": self.label_size,
+            "fmap_base": self.fmap_base,
+            "fmap_max": self.fmap_max,
+            "latent_size": self.latent_size,
+            "fused_scale": self.fused_scale,
+        }
+
+    def active_parameters(self) -> list[nn.Parameter]:
+        """List the parameters that take part where the network stands, in a fixed order."""
+        return self._active(self.blocks, self.to_rgb)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Make images of the level at which the network stands.
+
+        Args:
+            latents: [N, latent_size], standard normal; only their direction counts, since they are
+                brought to unit root mean square.
+            labels: class numbers [N], needed if there are classes and only then.
+
+        Returns:
+            Images [N, num_channels, 2**level, 2**level], nominally in [-1, 1] but not clipped.
+
+        Raises:
+            ValueError: a shape does not fit, or labels are missing or not wanted.
+        """
+        if latents.ndim != 2 or latents.shape[1] != self.latent_size:
+            raise ValueError(
+                f"latents must have the shape [N, {self.latent_size}], not {list(latents.shape)}"
+            )
+        x = normalize_pixels(self._with_labels(latents, labels))
+        below = x
+        for level in range(FIRST_LEVEL, self.level + 1):
+            below, x = x, self.blocks[str(level)](x)
+        images: Tensor = self.to_rgb[str(self.level)](x)
+        if self.fade < 1:
+            coarse = self.to_rgb[str(self.level - 1)](below)
+            images = torch.lerp(upscale(coarse), images, self.fade)
+        return images
+
+    def _with_labels(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        if self.label_size == 0:
+            if labels is not None:
+                raise ValueError("this generator has no classes: call it with latents alone")
+            return latents
+        if labels is None:
+            raise ValueError(
+                f"this generator has {self.label_size} classes: call it with latents and labels"
+            )
+        if labels.shape != latents.shape[:1]:
+            raise ValueError(
+                f"labels must be class numbers [{len(latents)}], not {list(labels.shape)}"
+            )
+        one_hot = F.one_hot(labels.long(), self.label_size).to(latents.dtype)
+        return torch.cat([latents, one_hot], dim=1)
+
+
+class LastCriticBlock(nn.Module):
+    """Features [N, maps, 4, 4] -> score and class logits [N, outputs]."""
+
+    def __init__(self, maps: int, hidden: int, outputs: int, *, group_size: int) -> None:
+        super().__init__()
+        self.group_size = group_size
+        self.conv = Convolution(maps + 1, maps)
+        self.dense0 = Dense(maps * 16, hidden)
+        self.dense1 = Dense(hidden, outputs, gain=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, maps, 4, 4] to [N, outputs]."""
+        x = activate(self.conv(minibatch_deviation(x, self.group_size)))
+        scores: Tensor = self.dense1(activate(self.dense0(x.flatten(1))))
+        return scores
+
+
+class CriticBlock(nn.Module):
+    """One level of the critic: [N, maps, H, W] -> [N, outputs, H/2, W/2]."""
+
+    def __init__(self, maps: int, outputs: int, *, fused: bool) -> None:
+        super().__init__()
+        self.conv0 = Convolution(maps, maps)
+        self.conv1 = DownConvolution(maps, outputs, fused=fused)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, maps, H, W] to [N, outputs, H/2, W/2]."""
+        return activate(self.conv1(activate(self.conv0(x))))
+
+
+class Critic(GrowingNetwork):
+    """Says how real images look; with classes, also which class they show (AC-GAN).
+
+    Args:
+        resolution: height and width in pixels of the top level's images, 4 … 1024.
+        num_channels: 3 for colour, 1 for grey.
+        label_size: number of classes; 0 for none.
+        fmap_base: nf(s) = min(fmap_base / 2**s, fmap_max) feature maps; see `maps`.
+        fmap_max: see `fmap_base`.
+        mbstd_group_size: samples compared with one another by the minibatch standard deviation.
+        fused_scale: convolve and average in one operation: the same up to rounding, less work.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        num_channels: int = 3,
+        label_size: int = 0,
+        fmap_base: int = 8192,
+        fmap_max: int = 512,
+        mbstd_group_size: int = 4,
+        fused_scale: bool = True,
+    ) -> None:
+        super().__init__(
+            resolution=resolution,
+            num_channels=num_channels,
+            label_size=label_size,
+            fmap_base=fmap_base,
+            fmap_max=fmap_max,
+        )
+        if mbstd_group_size < 1:
+            raise ValueError(f"mbstd_group_size must be at least 1, not {mbstd_group_size}")
+        self.mbstd_group_size = mbstd_group_size
+        self.fused_scale = fused_scale
+
+        last = LastCriticBlock(
+            self.maps(1), self.maps(0), 1 + label_size, group_size=mbstd_group_size
+        )
+        self.blocks = nn.ModuleDict({str(FIRST_LEVEL): last})
+        self.from_rgb = nn.ModuleDict()
+        for level in range(FIRST_LEVEL, self.top_level + 1):
+            if level > FIRST_LEVEL:
+                self.blocks[str(level)] = CriticBlock(
+                    self.maps(level - 1), self.maps(level - 2), fused=fused_scale
+                )
+            self.from_rgb[str(level)] = Convolution(num_channels, self.maps(level - 1), 1)
+
+    def active_parameters(self) -> list[nn.Parameter]:
+        """List the parameters that take part where the network stands, in a fixed order."""
+        return self._active(self.blocks, self.from_rgb)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Judge images of the level at which the network stands.
+
+        Args:
+            images: [N, num_channels, 2**level, 2**level], nominally in [-1, 1].
+
+        Returns:
+            [N, 1 + label_size]: the score (unbounded, higher is more real), then class logits.
+
+        Raises:
+            ValueError: the images' shape does not fit, or N does not divide by the group size.
+        """
+        size = 2**self.level
+        if images.ndim != 4 or images.shape[1:] != (self.num_channels, size, size):
+            raise ValueError(
+                f"images must have the shape [N, {self.num_channels}, {size}, {size}] at level "
+                f"{self.level}, not {list(images.shape)}"
+            )
+        x = activate(self.from_rgb[str(self.level)](images))
+        for level in range(self.level, FIRST_LEVEL - 1, -1):
+            x = self.blocks[str(level)](x)
+            if level == self.level and self.fade < 1:
+                coarse = activate(self.from_rgb[str(level - 1)](downscale(images)))
+                x = torch.lerp(coarse, x, self.fade)
+        return x

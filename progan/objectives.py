@@ -1,0 +1,108 @@
+"""What each network minimizes (PAPER: appendix A.1; WGAN-GP of Gulrajani et al. 2017, AC-GAN).
+
+Critic:     D(fake) − D(real) + 10·(‖∇D(x̂)‖₂ − 1)² + 0.001·D(real)²
+Generator:  −D(fake)
+with x̂ = lerp(real, fake, u), one uniform u a sample; means over the minibatch. With classes, the
+softmax cross-entropy of the critic's class logits is added.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from progan.networks import Critic
+
+Scalars = dict[str, Tensor]
+
+
+def gradient_norms(critic: Critic, images: Tensor) -> Tensor:
+    """Give ‖∇D‖₂ over all pixels and colours of each sample, [N], itself differentiable.
+
+    Args:
+        critic: standing at the images' level.
+        images: [N, C, H, W].
+    """
+    images = images.detach().requires_grad_()
+    scores = critic(images)[:, 0].sum()
+    (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
+    # The tiny number keeps the square root's derivative finite where the gradient is zero.
+    return (gradient.square().sum(dim=(1, 2, 3)) + 1e-16).sqrt()
+
+
+def critic_objective(
+    critic: Critic,
+    reals: Tensor,
+    fakes: Tensor,
+    mixing: Tensor,
+    *,
+    penalty_weight: float = 10.0,
+    penalty_target: float = 1.0,
+    drift_weight: float = 0.001,
+    label_weight: float = 1.0,
+    real_labels: Tensor | None = None,
+    fake_labels: Tensor | None = None,
+) -> tuple[Tensor, Scalars]:
+    """Give what the critic minimizes.
+
+    Args:
+        critic: standing at the images' level.
+        reals: [N, C, H, W], faded as the level is.
+        fakes: [N, C, H, W], without a graph.
+        mixing: u in [0, 1), [N].
+        penalty_weight: weight of the gradient penalty.
+        penalty_target: gradient norm that the penalty asks for.
+        drift_weight: weight of the real scores' mean square, which keeps them near zero.
+        label_weight: weight of the class terms.
+        real_labels: class numbers [N], if there are classes.
+        fake_labels: class numbers [N] that the fakes were made for.
+
+    Returns:
+        The objective, and its terms (without graph) by name.
+    """
+    on_reals, on_fakes = critic(reals), critic(fakes)
+    real_scores, fake_scores = on_reals[:, 0], on_fakes[:, 0]
+    mixed = torch.lerp(reals, fakes, mixing.reshape(-1, 1, 1, 1))
+    norms = gradient_norms(critic, mixed)
+    penalty = ((norms - penalty_target) / penalty_target).square().mean()
+    difference = fake_scores.mean() - real_scores.mean()
+    drift = real_scores.square().mean()
+    loss = difference + penalty_weight * penalty + drift_weight * drift
+    scalars = {
+        "loss/wasserstein": -difference,
+        "loss/gradient_penalty": penalty_weight * penalty,
+        "loss/drift": drift_weight * drift,
+        "scores/real": real_scores.mean(),
+        "scores/fake": fake_scores.mean(),
+        "scores/gradient_norm": norms.mean(),
+    }
+    if real_labels is not None and fake_labels is not None:
+        real_class = F.cross_entropy(on_reals[:, 1:], real_labels)
+        fake_class = F.cross_entropy(on_fakes[:, 1:], fake_labels)
+        loss = loss + label_weight * (real_class + fake_class)
+        scalars |= {
+            "loss/class_of_reals": label_weight * real_class,
+            "loss/class_of_fakes": label_weight * fake_class,
+        }
+    scalars["loss/critic"] = loss
+    return loss, {name: value.detach() for name, value in scalars.items()}
+
+
+def generator_objective(
+    critic: Critic, fakes: Tensor, *, label_weight: float = 1.0, labels: Tensor | None = None
+) -> tuple[Tensor, Scalars]:
+    """Give what the generator minimizes.
+
+    Args:
+        critic: standing at the images' level.
+        fakes: [N, C, H, W], with their graph.
+        label_weight: weight of the class term.
+        labels: class numbers [N] that the fakes were made for, if there are classes.
+
+    Returns:
+        The objective, and its terms (without graph) by name.
+    """
+    judged = critic(fakes)
+    loss = -judged[:, 0].mean()
+    if labels is not None:
+        loss = loss + label_weight * F.cross_entropy(judged[:, 1:], labels)
+    return loss, {"loss/generator": loss.detach()}
