@@ -1,0 +1,87 @@
+"""Pictures from a generator: in parts that need little memory, with latents of seeds or a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets import pictures
+from datasets.errors import DatasetError
+from progan.networks import Generator
+
+# Pixels made at once: enough to keep a processor busy, little enough for any memory.
+_PIXELS_AT_ONCE = 2**18
+
+
+def best_device() -> torch.device:
+    """Give the fastest device there is."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def parts(generator: Generator) -> int:
+    """Say how many images of the generator's level to make at once."""
+    return max(1, _PIXELS_AT_ONCE // 4**generator.level)
+
+
+def images(
+    generator: Generator, points: np.ndarray, labels: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Make a generator's own images, part by part.
+
+    Args:
+        generator: standing where it is to be looked at.
+        points: latents float32 [N, latent_size].
+        labels: class numbers int64 [N], if the generator has classes.
+
+    Yields:
+        float32 [n, C, H, W], nominally in [-1, 1] and not clipped; the n add up to N.
+    """
+    device = next(generator.parameters()).device
+    size = parts(generator)
+    for start in range(0, len(points), size):
+        z = torch.from_numpy(points[start : start + size]).to(device)
+        part = None if labels is None else torch.from_numpy(labels[start : start + size]).to(device)
+        with torch.inference_mode():
+            yield generator(z, part).float().cpu().numpy()
+
+
+def draw(
+    generator: Generator, points: np.ndarray, labels: np.ndarray | None = None
+) -> np.ndarray:
+    """Make pictures for latents, uint8 [N, H, W, C]; arguments as of `images`."""
+    return np.concatenate([pictures.to_uint8(part) for part in images(generator, points, labels)])
+
+
+def read_latents(path: Path, latent_size: int) -> np.ndarray:
+    """Read latents from a `.npy` file.
+
+    Args:
+        path: holds numbers [N, latent_size].
+        latent_size: what the generator takes.
+
+    Returns:
+        float32 [N, latent_size].
+
+    Raises:
+        DatasetError: the file is no such array; one with Python objects is never unpickled.
+    """
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DatasetError(f"{path} is not a NumPy array file of numbers (.npy).") from None
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+        raise DatasetError(f"{path} is not a NumPy array file of numbers (.npy).")
+    if found.ndim != 2 or found.shape[1] != latent_size or len(found) == 0:
+        raise DatasetError(
+            f"{path} has the shape {list(found.shape)}, and this generator takes latents of the "
+            f"shape [N, {latent_size}]."
+        )
+    latents = np.asarray(found, np.float32)
+    if not np.isfinite(latents).all():
+        raise DatasetError(f"{path} holds numbers that are not finite.")
+    return latents

@@ -1,0 +1,223 @@
+"""What looks on while a network learns: status lines, log.jsonl, TensorBoard, sample grids."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+import torch
+
+from datasets import pictures
+from datasets.progress import duration
+from progan import latents
+from progan.checkpoint import MODEL_NAME, Checkpoints, save_model
+from progan.estimate import seconds_left
+from progan.training import Trainer, crossed
+from tools.drawing import draw
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+SAMPLE_SEED = 0
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Give the memory in use: of the GPU where there is one, else of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_reserved(device))
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):  # not on Linux
+        import resource
+
+        # In bytes on macOS, where this branch is taken.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+class Ticks:
+    """Every few seconds: one status line, and all scalars to log.jsonl and TensorBoard.
+
+    Args:
+        run: the run directory.
+        seconds: time between two ticks.
+        seconds_per_image: estimate by level, which what is measured replaces.
+        writer: TensorBoard's.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        *,
+        seconds: float,
+        seconds_per_image: dict[int, float],
+        writer: "SummaryWriter",
+    ) -> None:
+        self.log = run / "log.jsonl"
+        self.seconds = seconds
+        self.seconds_per_image = seconds_per_image
+        self.writer = writer
+        self._last = time.monotonic()
+        self._images = 0
+
+    def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
+        """Look at the trainer after a round."""
+        self._images += trainer.nimg - before
+        elapsed = time.monotonic() - self._last
+        if elapsed < self.seconds and not finished:
+            return
+        skipped_before = trainer.skipped
+        trainer.check()
+        scalars = trainer.scalars() | self._progress(trainer, self._images / elapsed)
+        self._write(scalars, trainer.nimg)
+        self._tell(trainer, scalars)
+        if trainer.skipped > skipped_before:
+            click.echo(
+                f"  {trainer.skipped - skipped_before} steps were skipped, since losses or "
+                f"gradients were not finite ({trainer.skipped} in all)"
+            )
+        self._images = 0
+        self._last = time.monotonic()
+
+    def _progress(self, trainer: Trainer, images_per_second: float) -> dict[str, float]:
+        stage = trainer.stage
+        return {
+            "progress/kimg": trainer.nimg / 1000,
+            "progress/level": stage.level,
+            "progress/fade": stage.fade,
+            "progress/minibatch": stage.minibatch,
+            "progress/learning_rate": stage.learning_rate,
+            "progress/skipped_steps": trainer.skipped,
+            "speed/images_per_second": images_per_second,
+            "speed/memory_gib": memory_bytes(trainer.device) / 2**30,
+        }
+
+    def _write(self, scalars: dict[str, float], nimg: int) -> None:
+        # JSON has no NaN.
+        line = {name: value if np.isfinite(value) else None for name, value in scalars.items()}
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"nimg": nimg} | line) + "\n")
+        for name, value in scalars.items():
+            self.writer.add_scalar(name, value, nimg)
+        self.writer.flush()
+
+    def _tell(self, trainer: Trainer, scalars: dict[str, float]) -> None:
+        rate = scalars["speed/images_per_second"]
+        stage = trainer.stage
+        if rate > 0:
+            self.seconds_per_image[stage.level] = 1 / rate
+        left = seconds_left(trainer.config, trainer.nimg, self.seconds_per_image)
+        size = 2**stage.level
+        click.echo(
+            f"kimg {trainer.nimg / 1000:<8.1f} level {stage.level} ({size}×{size})  "
+            f"fade {stage.fade:.2f}  {1000 / rate if rate else 0:.1f} s/kimg  "
+            f"ETA {duration(left)}  memory {scalars['speed/memory_gib']:.1f} GiB"
+        )
+
+
+def keep_log_until(run: Path, nimg: int) -> None:
+    """Drop the lines of log.jsonl that lie after `nimg` images, which will be shown again."""
+    log = run / "log.jsonl"
+    if not log.is_file():
+        return
+    kept = []
+    for line in log.read_text(encoding="utf-8").splitlines():
+        try:
+            shown = json.loads(line)["nimg"]
+        except (ValueError, TypeError, KeyError):
+            continue  # half a line, written as the process was killed
+        if shown <= nimg:
+            kept.append(line + "\n")
+    part = log.with_name(".log.jsonl.part")
+    part.write_text("".join(kept), encoding="utf-8")
+    part.replace(log)
+
+
+def sample_layout(resolution: int) -> tuple[int, int]:
+    """Give columns and rows of a sample grid that fits a screen."""
+    columns = int(np.clip(2048 // resolution, 2, 8))
+    return columns, min(columns, 8)
+
+
+class Samples:
+    """Every so many kimg: a grid of the same latents, drawn by the average generator.
+
+    Args:
+        run: the run directory.
+        every_kimg: thousand images between two grids.
+        writer: TensorBoard's.
+    """
+
+    def __init__(self, run: Path, *, every_kimg: float, writer: "SummaryWriter") -> None:
+        self.folder = run / "samples"
+        self.every_kimg = every_kimg
+        self.writer = writer
+
+    def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
+        """Look at the trainer after a round."""
+        if not finished and not crossed(before, trainer.nimg, self.every_kimg):
+            return
+        self.folder.mkdir(exist_ok=True)
+        resolution = trainer.config.resolution
+        columns, rows = sample_layout(resolution)
+        seeds = range(SAMPLE_SEED, SAMPLE_SEED + columns * rows)
+        points = latents.latents_of_seeds(seeds, trainer.average.latent_size)
+        labels = latents.labels_of_seeds(seeds, trainer.average.label_size)
+        images = draw(trainer.average, points, labels)
+        # All grids of a run have one size, so that they can be laid over one another.
+        sheet = pictures.zoom(pictures.grid(images, columns), resolution // images.shape[1])
+        pictures.save(self.folder / f"{trainer.nimg:012d}.png", sheet)
+        self.writer.add_image("samples", sheet, trainer.nimg, dataformats="HWC")
+        self.writer.flush()
+
+
+class Saving:
+    """Every so many kimg, and every so many minutes: a checkpoint and the newest model file.
+
+    Args:
+        run: the run directory.
+        checkpoints: where the states go.
+        every_kimg: thousand images between two checkpoints.
+        every_minutes: time between two checkpoints at most.
+        classes: names of the classes.
+        dataset: what the model file is to say of its data.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        checkpoints: Checkpoints,
+        *,
+        every_kimg: float,
+        every_minutes: float,
+        classes: tuple[str, ...],
+        dataset: dict[str, object],
+    ) -> None:
+        self.run = run
+        self.checkpoints = checkpoints
+        self.every_kimg = every_kimg
+        self.every_seconds = 60 * every_minutes
+        self.classes = classes
+        self.dataset = dataset
+        self._last = time.monotonic()
+
+    def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
+        """Look at the trainer after a round."""
+        late = time.monotonic() - self._last >= self.every_seconds
+        if not (finished or late or crossed(before, trainer.nimg, self.every_kimg)):
+            return
+        self.checkpoints.save(trainer.state(), trainer.nimg)
+        save_model(
+            self.run / MODEL_NAME,
+            trainer.average,
+            classes=self.classes,
+            trained={
+                "config": trainer.config.to_json(),
+                "nimg": trainer.nimg,
+                "dataset": self.dataset,
+            },
+        )
+        self._last = time.monotonic()

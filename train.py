@@ -1,0 +1,391 @@
+"""The door to training: `python train.py DATASET RUN` begins a run, or continues it."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+import click
+
+from datasets import door
+from datasets.landing import landing
+from progan.config import PRESETS, Config, preset
+from progan.errors import ProganError
+
+if TYPE_CHECKING:
+    import torch
+
+    from datasets.pyramid import Dataset
+    from progan.parallel import Processes
+    from progan.training import Trainer
+
+# What a run may change when it is continued: how far it goes, which alters no weight before.
+_MAY_CHANGE = {"kimg"}
+# What the dataset or the preset says, and no option of its own.
+_NO_OPTION = {"preset", "num_channels", "label_size", "resolution"}
+
+
+def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give the command one option for every setting of Config, with the setting's own sentence."""
+    for name, hint in reversed(get_type_hints(Config, include_extras=True).items()):
+        if name in _NO_OPTION:
+            continue
+        assert get_origin(hint) is Annotated
+        kind, sentence = get_args(hint)
+        dashed = name.replace("_", "-")
+        if kind is bool:
+            option = click.option(f"--{dashed}/--no-{dashed}", name, default=None, help=sentence)
+        else:
+            typed = int if kind == int | None else kind
+            metavar = "N[,RESOLUTION:N…]" if typed is str else None
+            option = click.option(
+                f"--{dashed}", name, type=typed, metavar=metavar, default=None, help=sentence
+            )
+        command = option(command)
+    return command
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--preset",
+    "preset_name",
+    type=click.Choice(list(PRESETS)),
+    default="paper",
+    show_default=True,
+    help="; ".join(f"{name}: {sentence}" for name, sentence in PRESETS.items()) + ".",
+)
+@click.option(
+    "--resolution",
+    type=door.Resolution(),
+    help="Height and width in pixels at the end of growth; by default the dataset's.",
+)
+@_setting_options
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
+@click.option(
+    "--checkpoint-kimg",
+    type=click.FloatRange(min=0.001),
+    default=None,
+    help="Thousand images between two checkpoints; by default a fiftieth of --kimg.",
+)
+@click.option(
+    "--checkpoint-minutes",
+    type=click.FloatRange(min=0),
+    default=15.0,
+    show_default=True,
+    help="Minutes between two checkpoints at most.",
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Checkpoints to keep, the newest ones.",
+)
+@click.option(
+    "--sample-kimg",
+    type=click.FloatRange(min=0.001),
+    default=None,
+    help="Thousand images between two sample grids; by default a hundredth of --kimg.",
+)
+@click.option(
+    "--tick-seconds",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="Seconds between two status lines.",
+)
+@click.option("--dry-run", is_flag=True, help="Print configuration and schedule, and exit.")
+def main(
+    dataset: Path,
+    run: Path,
+    preset_name: str,
+    device: str,
+    checkpoint_kimg: float | None,
+    checkpoint_minutes: float,
+    keep: int,
+    sample_kimg: float | None,
+    tick_seconds: float,
+    dry_run: bool,
+    **settings: Any,
+) -> None:
+    """Train a generator of DATASET's images in the folder RUN.
+
+    Where RUN holds a checkpoint, training goes on from there. The settings of a run are fixed when
+    it begins, but for --kimg.
+    """
+    from datasets.pyramid import Dataset
+    from progan import parallel
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    where = _device(device)
+    data = Dataset.open(dataset)
+    processes = parallel.join(where.type)
+    try:
+        saved = _saved_config(run, data)
+        if saved is None:
+            config = _new_config(preset_name, given, data, processes)
+        else:
+            config = _continued_config(saved, given, run)
+        if dry_run:
+            _print_plan(config, where)
+            return
+        pace = _Pace(
+            checkpoint_kimg=checkpoint_kimg or config.kimg / 50,
+            checkpoint_minutes=checkpoint_minutes,
+            keep=keep,
+            sample_kimg=sample_kimg or config.kimg / 100,
+            tick_seconds=tick_seconds,
+        )
+        _train(config, data, run, where, processes, pace)
+    finally:
+        processes.close()
+
+
+class _Pace:
+    """How often a run is watched and saved; changes no weight."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint_kimg: float,
+        checkpoint_minutes: float,
+        keep: int,
+        sample_kimg: float,
+        tick_seconds: float,
+    ) -> None:
+        self.checkpoint_kimg = checkpoint_kimg
+        self.checkpoint_minutes = checkpoint_minutes
+        self.keep = keep
+        self.sample_kimg = sample_kimg
+        self.tick_seconds = tick_seconds
+
+
+def _device(name: str) -> "torch.device":
+    """Find the device that `--device` means."""
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise click.BadParameter(
+            f"{name!r} cannot be used on this machine ({reason})", param_hint="--device"
+        ) from None
+    # The same run gives the same bits: no kernel is chosen by a race, none adds in random order.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return device
+
+
+def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
+    """Read the settings of a run that has begun; None for a new one."""
+    path = run / "config.json"
+    if not path.is_file():
+        if run.is_dir() and any(run.iterdir()):
+            raise ProganError(
+                f"{run} is not empty and holds no run (no config.json): choose another folder"
+            )
+        if run.exists() and not run.is_dir():
+            raise ProganError(f"{run} is a file: choose another name for the run directory")
+        return None
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        settings, fingerprint = saved["config"], saved["dataset"]["fingerprint"]
+        if not isinstance(settings, dict):
+            raise TypeError("config is not an object")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProganError(f"{path} is damaged ({error}): this run cannot be continued") from None
+    if fingerprint != data.fingerprint:
+        raise ProganError(
+            f"{run} was trained on other data than {data.path} (the fingerprints differ): give the "
+            "run's own dataset, or begin another run"
+        )
+    return settings
+
+
+def _new_config(
+    name: str, given: dict[str, Any], data: "Dataset", processes: "Processes"
+) -> Config:
+    """Make the configuration of a new run from preset, options and dataset."""
+    resolution = given.setdefault("resolution", data.resolution)
+    if resolution > data.resolution:
+        raise click.BadParameter(
+            f"{resolution} is more than the {data.resolution} pixels of the dataset {data.path}",
+            param_hint="--resolution",
+        )
+    classes = len(data.classes or ())
+    try:
+        return preset(
+            name, processes.count, num_channels=data.channels, label_size=classes, **given
+        )
+    except ProganError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -> Config:
+    """Take up a run's configuration; refuse options that would make it another run."""
+    for name, value in given.items():
+        if name not in _MAY_CHANGE and saved.get(name) != value:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} {value} cannot be changed in {run}, which began with "
+                f"{saved.get(name)}: leave the option away, or begin another run"
+            )
+    return Config.from_json(saved | {n: v for n, v in given.items() if n in _MAY_CHANGE})
+
+
+def _print_plan(config: Config, device: "torch.device") -> None:
+    """Print the configuration and the schedule with estimated times."""
+    from datasets.progress import duration
+    from progan.estimate import measure
+
+    click.echo(json.dumps(config.to_json(), indent=2))
+    click.echo(f"\n{'level':>5} {'size':>11} {'phase':>5} {'kimg':>19} {'minibatch':>9} "
+               f"{'learning rate':>13} {'estimated time':>15}")  # fmt: skip
+    estimates = {level: (s, measured) for level, s, measured in measure(config, device)}
+    total = 0.0
+    for phase in config.schedule.phases():
+        end = config.nimg if phase.end is None else min(phase.end, config.nimg)
+        if phase.start >= end:
+            continue
+        seconds, measured = estimates[phase.level]
+        total += seconds * (end - phase.start)
+        size = 2**phase.level
+        images = f"{phase.start / 1000:g} – {end / 1000:g}"
+        stage = config.schedule.at(phase.start)
+        took = ("" if measured else "~") + duration(seconds * (end - phase.start))
+        click.echo(
+            f"{phase.level:>5} {f'{size}×{size}':>11} {'fade' if phase.fading else 'hold':>5} "
+            f"{images:>19} {stage.minibatch:>9} {stage.learning_rate:>13g} {took:>15}"
+        )
+    click.echo(f"in all: {config.kimg:g} kimg, {duration(total)}")
+    click.echo("(times from two training steps a level on this machine; ~ extrapolated from the "
+               "level below by the number of operations)")  # fmt: skip
+
+
+class _StopSignals:
+    """Ctrl-C and SIGTERM ask for a stop after the round; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        click.echo("Stopping after this step; a checkpoint will be written.", err=True)
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+def _begin(run: Path, config: Config, data: "Dataset") -> None:
+    """Write a new run's config.json, or a continued one's changed settings."""
+    run.mkdir(parents=True, exist_ok=True)
+    saved = {
+        "format_version": 1,
+        "config": config.to_json(),
+        "dataset": {"path": str(data.path.resolve()), "fingerprint": data.fingerprint},
+    }
+    with landing(run / "config.json", overwrite=True) as part:
+        part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
+
+
+def _train(
+    config: Config,
+    data: "Dataset",
+    run: Path,
+    device: "torch.device",
+    processes: "Processes",
+    pace: _Pace,
+) -> None:
+    """Train from where RUN stands to the end, or until a signal."""
+    from datasets.stream import Stream
+    from progan.checkpoint import Checkpoints
+    from progan.training import Trainer, train
+
+    stop = _StopSignals()
+    trainer = Trainer(config, Stream(data, seed=config.seed), device=device, processes=processes)
+    checkpoints = Checkpoints(run / "checkpoints", keep=pace.keep)
+    newest = checkpoints.newest() if run.is_dir() else None
+    if newest is not None:
+        trainer.restore(*newest)
+    if trainer.nimg >= config.nimg:
+        click.echo(
+            f"{run} is already trained to {trainer.nimg / 1000:g} kimg; give a larger --kimg to "
+            "go on."
+        )
+        return
+    observers = []
+    if processes.rank == 0:
+        _begin(run, config, data)
+        observers = _observers(trainer, data, run, checkpoints, pace)
+        verb = "Begin" if newest is None else f"Continue at {trainer.nimg / 1000:g} kimg"
+        click.echo(
+            f"{verb}: {len(data.rows('train'))} images, to {config.resolution}×{config.resolution} "
+            f"pixels, {config.kimg:g} kimg, on {device}"
+        )
+    finished = train(trainer, observers, stop)
+    if processes.rank == 0:
+        if finished:
+            click.echo(f"Trained to {trainer.nimg / 1000:g} kimg. The generator: "
+                       f"{run / 'generator.safetensors'}")  # fmt: skip
+        else:
+            click.echo(
+                f"Stopped at {trainer.nimg / 1000:g} kimg with a checkpoint. To go on: "
+                f"python train.py {data.path} {run}"
+            )
+
+
+def _observers(
+    trainer: "Trainer", data: "Dataset", run: Path, checkpoints: Any, pace: _Pace
+) -> list[Any]:
+    """Bring along what watches and saves."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    from datasets.progress import progress
+    from progan.estimate import measure
+    from tools.watching import Samples, Saving, Ticks, keep_log_until
+
+    config = trainer.config
+    keep_log_until(run, trainer.nimg)
+    writer = SummaryWriter(str(run), purge_step=trainer.nimg)
+    seconds = {}
+    levels = trainer.average.top_level - 1
+    with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
+        for level, estimate, _ in measure(config, trainer.device):
+            seconds[level] = estimate
+            bar.advance()
+    dataset = {
+        "fingerprint": data.fingerprint,
+        "images": len(data.rows("train")),
+        "resolution": data.resolution,
+    }
+    return [
+        Ticks(run, seconds=pace.tick_seconds, seconds_per_image=seconds, writer=writer),
+        Samples(run, every_kimg=pace.sample_kimg, writer=writer),
+        Saving(
+            run,
+            checkpoints,
+            every_kimg=pace.checkpoint_kimg,
+            every_minutes=pace.checkpoint_minutes,
+            classes=data.classes or (),
+            dataset=dataset,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    door.run(main, ProganError)
