@@ -35,6 +35,7 @@ class Stream:
         classes: class names in the order of their numbers, or None.
         fingerprint: the dataset's.
         count: number of training pictures, the length of an epoch.
+        labels: class numbers of all training pictures, int64 [count], or None.
     """
 
     def __init__(self, dataset: Dataset, *, seed: int) -> None:
@@ -61,6 +62,7 @@ class Stream:
         self.classes = dataset.classes
         self.fingerprint = dataset.fingerprint
         self.count = len(self._rows)
+        self.labels = None if dataset.labels is None else dataset.labels[self._rows]
 
     def minibatch(
         self, level: int, position: int, count: int

@@ -25,9 +25,13 @@ class Config:
     resolution: Annotated[int, "Height and width in pixels at the end of growth."] = 1024
     num_channels: Annotated[int, "3 for colour, 1 for grey."] = 3
     label_size: Annotated[int, "Number of classes; 0 for none."] = 0
-    fmap_base: Annotated[int, "Blocks at level L have min(fmap_base / 2**(L-1), fmap_max) feature maps."] = 8192
+    fmap_base: Annotated[
+        int, "A block at level L has min(fmap_base / 2**(L-1), fmap_max) maps."
+    ] = 8192
     fmap_max: Annotated[int, "The most feature maps that any level has."] = 512
-    latent_size: Annotated[int | None, "Length of a latent vector; by default min(fmap_base, fmap_max)."] = None
+    latent_size: Annotated[
+        int | None, "Length of a latent; by default min(fmap_base, fmap_max)."
+    ] = None
     fused_scale: Annotated[bool, "Scale and convolve in one operation."] = True
     mbstd_group_size: Annotated[int, "Samples compared by the minibatch standard deviation."] = 4
     kimg: Annotated[float, "Thousand real images to be shown in all."] = 12000
@@ -40,7 +44,7 @@ class Config:
     adam_epsilon: Annotated[float, "Added to the square root of Adam's second moment."] = 1e-8
     average_decay: Annotated[float, "Decay of the average generator, a step."] = 0.999
     penalty_weight: Annotated[float, "Weight of the gradient penalty."] = 10.0
-    penalty_target: Annotated[float, "Gradient norm that the penalty asks for (750 for CIFAR-10)."] = 1.0
+    penalty_target: Annotated[float, "Gradient norm that is asked for (750 for CIFAR-10)."] = 1.0
     drift_weight: Annotated[float, "Weight of the real scores' mean square."] = 0.001
     label_weight: Annotated[float, "Weight of the class terms, where there are classes."] = 1.0
     mirror: Annotated[bool, "Flip each real image left to right with probability ½."] = True

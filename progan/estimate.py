@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class _Noise:
 
 def operations(config: Config) -> dict[int, float]:
     """Count the floating-point operations of one image through both networks, by level."""
-    shared = {
+    shared: dict[str, Any] = {
         "resolution": config.resolution,
         "num_channels": config.num_channels,
         "fmap_base": config.fmap_base,

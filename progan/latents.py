@@ -19,14 +19,12 @@ from progan.networks import Generator
 def unit_rms(latents: np.ndarray) -> np.ndarray:
     """Bring vectors along the last axis to unit root mean square, float32."""
     square = np.square(latents, dtype=np.float64).mean(axis=-1, keepdims=True)
-    return (latents / np.sqrt(square + 1e-8)).astype(np.float32)
+    return np.asarray(latents / np.sqrt(square + 1e-8), np.float32)
 
 
 def latents_of_seeds(seeds: Sequence[int], latent_size: int) -> np.ndarray:
     """Draw one latent vector a seed, float32 [N, latent_size]; a seed always gives the same."""
-    rows = [
-        random_numbers(seed, Purpose.SAMPLES, 0).standard_normal(latent_size) for seed in seeds
-    ]
+    rows = [random_numbers(seed, Purpose.SAMPLES, 0).standard_normal(latent_size) for seed in seeds]
     return unit_rms(np.reshape(rows, (len(seeds), latent_size)))
 
 

@@ -40,6 +40,13 @@ def level_of(resolution: int) -> int:
     return level
 
 
+def _refuse_fractions(**arguments: object) -> None:
+    """Raise ValueError for an argument that is not an int: 16.0 would fail later, in a riddle."""
+    for name, value in arguments.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{name} must be a whole number (int), not {value!r}")
+
+
 class GrowingNetwork(nn.Module):
     """What the two networks share: the number of maps by level, and where the network stands.
 
@@ -53,6 +60,13 @@ class GrowingNetwork(nn.Module):
         self, *, resolution: int, num_channels: int, label_size: int, fmap_base: int, fmap_max: int
     ) -> None:
         super().__init__()
+        _refuse_fractions(
+            resolution=resolution,
+            num_channels=num_channels,
+            label_size=label_size,
+            fmap_base=fmap_base,
+            fmap_max=fmap_max,
+        )
         self.top_level = level_of(resolution)
         if num_channels not in (1, 3):
             raise ValueError(f"num_channels must be 1 (grey) or 3 (colour), not {num_channels}")
@@ -75,7 +89,7 @@ class GrowingNetwork(nn.Module):
 
     def maps(self, stage: int) -> int:
         """Give nf(stage), the number of feature maps; a block at level L works with nf(L - 1)."""
-        return min(self.fmap_base // 2**stage, self.fmap_max)
+        return min(self.fmap_base >> stage, self.fmap_max)
 
     def stand(self, level: int, fade: float = 1.0) -> Self:
         """Move the network to a level, of which `fade` is faded in; gives the network itself.
@@ -84,6 +98,7 @@ class GrowingNetwork(nn.Module):
             ValueError: there is no such level, or the fade is not in [0, 1]; level 2 has nothing
                 beneath it, so its fade is 1.
         """
+        _refuse_fractions(level=level)
         if not FIRST_LEVEL <= level <= self.top_level:
             raise ValueError(f"level must be from 2 to {self.top_level}, not {level}")
         if not 0 <= fade <= 1 or (level == FIRST_LEVEL and fade != 1):
@@ -172,6 +187,7 @@ class Generator(GrowingNetwork):
             fmap_max=fmap_max,
         )
         self.latent_size = self.maps(0) if latent_size is None else latent_size
+        _refuse_fractions(latent_size=self.latent_size)
         if self.latent_size < 1:
             raise ValueError(f"latent_size must be at least 1, not {latent_size}")
         self.fused_scale = fused_scale
@@ -215,7 +231,7 @@ class Generator(GrowingNetwork):
             Images [N, num_channels, 2**level, 2**level], nominally in [-1, 1] but not clipped.
 
         Raises:
-            ValueError: a shape does not fit, or labels are missing or not wanted.
+            ValueError: a shape does not fit, or labels are missing, not wanted or out of range.
         """
         if latents.ndim != 2 or latents.shape[1] != self.latent_size:
             raise ValueError(
@@ -240,10 +256,14 @@ class Generator(GrowingNetwork):
             raise ValueError(
                 f"this generator has {self.label_size} classes: call it with latents and labels"
             )
-        if labels.shape != latents.shape[:1]:
+        if labels.shape != latents.shape[:1] or labels.is_floating_point():
             raise ValueError(
-                f"labels must be class numbers [{len(latents)}], not {list(labels.shape)}"
+                f"labels must be whole class numbers [{len(latents)}], not {labels.dtype} "
+                f"{list(labels.shape)}"
             )
+        # Elsewhere than on the CPU, to look at the numbers would stop the device at every step.
+        if labels.is_cpu and not bool(((labels >= 0) & (labels < self.label_size)).all()):
+            raise ValueError(f"labels must lie from 0 to {self.label_size - 1}")
         one_hot = F.one_hot(labels.long(), self.label_size).to(latents.dtype)
         return torch.cat([latents, one_hot], dim=1)
 
@@ -312,6 +332,7 @@ class Critic(GrowingNetwork):
             fmap_base=fmap_base,
             fmap_max=fmap_max,
         )
+        _refuse_fractions(mbstd_group_size=mbstd_group_size)
         if mbstd_group_size < 1:
             raise ValueError(f"mbstd_group_size must be at least 1, not {mbstd_group_size}")
         self.mbstd_group_size = mbstd_group_size
@@ -346,7 +367,11 @@ class Critic(GrowingNetwork):
             ValueError: the images' shape does not fit, or N does not divide by the group size.
         """
         size = 2**self.level
-        if images.ndim != 4 or images.shape[1:] != (self.num_channels, size, size):
+        if (
+            images.ndim != 4
+            or images.shape[1:] != (self.num_channels, size, size)
+            or not len(images)
+        ):
             raise ValueError(
                 f"images must have the shape [N, {self.num_channels}, {size}, {size}] at level "
                 f"{self.level}, not {list(images.shape)}"

@@ -6,7 +6,7 @@ nothing but tensors and the number of images shown.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ def crossed(before: int, now: int, kimg: float) -> bool:
 
 def build(config: Config, device: torch.device) -> tuple[Generator, Critic, Generator]:
     """Build generator, critic and average generator; their weights follow from the seed."""
-    shared = {
+    shared: dict[str, Any] = {
         "resolution": config.resolution,
         "num_channels": config.num_channels,
         "label_size": config.label_size,
@@ -229,9 +229,7 @@ class Trainer:
         images = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         if config.mirror:
             flips = draws.uniform(config.seed, Purpose.MIRROR, nimg, stage.minibatch)[rows] < 0.5
-            images = torch.where(
-                flips.to(self.device).reshape(-1, 1, 1, 1), images.flip(3), images
-            )
+            images = torch.where(flips.to(self.device).reshape(-1, 1, 1, 1), images.flip(3), images)
         if stage.fade < 1:
             images = torch.lerp(upscale(downscale(images)), images, stage.fade)
         if labels is None or config.label_size == 0:
@@ -252,9 +250,7 @@ class Trainer:
         labels = torch.from_numpy(self.data.labels)[which]
         return latents, labels[rows].to(self.device)
 
-    def _descend(
-        self, network: Generator | Critic, adam: torch.optim.Adam, loss: Tensor
-    ) -> Tensor:
+    def _descend(self, network: Generator | Critic, adam: torch.optim.Adam, loss: Tensor) -> Tensor:
         """Take one step of Adam, unless something is not finite; gives 1.0 then, else 0.0."""
         parameters = network.active_parameters()
         # Asking for these alone spares the other network's weight gradients.
@@ -274,8 +270,8 @@ class Trainer:
     def _update_average(self) -> None:
         """Move the average generator toward the generator."""
         torch._foreach_lerp_(
-            self.average.active_parameters(),
-            self.generator.active_parameters(),
+            list[Tensor](self.average.active_parameters()),
+            list[Tensor](self.generator.active_parameters()),
             1 - self.config.average_decay,
         )
 

@@ -23,7 +23,7 @@ def best_device() -> torch.device:
 
 def parts(generator: Generator) -> int:
     """Say how many images of the generator's level to make at once."""
-    return max(1, _PIXELS_AT_ONCE // 4**generator.level)
+    return max(1, _PIXELS_AT_ONCE >> 2 * generator.level)
 
 
 def images(
@@ -48,9 +48,7 @@ def images(
             yield generator(z, part).float().cpu().numpy()
 
 
-def draw(
-    generator: Generator, points: np.ndarray, labels: np.ndarray | None = None
-) -> np.ndarray:
+def draw(generator: Generator, points: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
     """Make pictures for latents, uint8 [N, H, W, C]; arguments as of `images`."""
     return np.concatenate([pictures.to_uint8(part) for part in images(generator, points, labels)])
 

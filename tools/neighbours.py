@@ -55,7 +55,7 @@ def box_shrink(images: np.ndarray, resolution: int) -> np.ndarray:
     count, size, _, channels = images.shape
     factor = size // resolution
     blocks = images.reshape(count, resolution, factor, resolution, factor, channels)
-    return blocks.mean(axis=(2, 4), dtype=np.float32)
+    return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32))
 
 
 def pixel_vectors(dataset: Dataset, level: int, rows: np.ndarray) -> Vectors:
@@ -101,7 +101,7 @@ def examine(
         )
     generated, held = (_part(both, slice(None, count)), _part(both, slice(count, None)))
     yardstick = np.sort(held.distances[:, 0])
-    shown = dataset.level(min(generator.level, dataset.top_level))
+    shown = dataset.level(min(generator.level, dataset.levels[-1]))
     found = Found(
         images=made,
         names=[f"seed {number}" for number in seeds],
@@ -197,7 +197,7 @@ def _rows_of_pictures(
     found: Found, dataset: Dataset, train: np.ndarray, order: np.ndarray
 ) -> list[np.ndarray]:
     """Give, for some images, the image and its neighbours as they were near, uint8 [1 + K, …]."""
-    level = min(found.images.shape[1].bit_length() - 1, dataset.top_level)
+    level = min(found.images.shape[1].bit_length() - 1, dataset.levels[-1])
     stored = dataset.level(level)
     rows = []
     for number in order:
@@ -227,11 +227,9 @@ def write_report(
     Arguments as of `examine`; `out` is there whole or not at all.
     """
     train = dataset.rows("train")
-    found, held_out = examine(
-        model, dataset, count=count, wanted=wanted, level=level, seed=seed
-    )
+    found, held_out = examine(model, dataset, count=count, wanted=wanted, level=level, seed=seed)
     numbers = summary(found, held_out, training=len(train), resolution=2**level)
-    report = {
+    report: dict[str, Any] = {
         "summary": numbers,
         "dataset": {"fingerprint": dataset.fingerprint, "images": len(train)},
         "model": dict(model.trained),
@@ -245,9 +243,7 @@ def write_report(
         order = np.argsort(part.nearest, kind="stable")[:_ROWS_ON_PAGE]
         shown = _rows_of_pictures(part, dataset, train, order)
         entries = report["images"] if title == "generated" else report["held_out"]
-        sections.append(
-            pages.Section(title, [entries[n] for n in order], shown, len(part.images))
-        )
+        sections.append(pages.Section(title, [entries[n] for n in order], shown, len(part.images)))
     sheet = pictures.contact_sheet(
         [
             (f"{section.title} {rank + 1}", row)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 
 from datasets import pictures
 from datasets.errors import DatasetError
@@ -17,6 +18,8 @@ from tools.drawing import images, parts
 _SMALLEST_HEIGHT = 256
 # H.264 level 5.2 allows 4096 pixels a side in practice; decoders in hardware refuse more.
 _LARGEST_SIDE = 4096
+# The number of BT.709 in H.264's tables of primaries and of transfer functions.
+_BT709 = 1
 
 
 def frame_zoom(height: int, width: int) -> int:
@@ -75,6 +78,11 @@ def write_video(
         # Half the colour resolution and yuv420p: what hardware decoders and browsers understand.
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": str(quality), "preset": "medium"}
+        # Said in the file, since a player that must guess takes another matrix for small films
+        # than for large ones, and shifts the colours of one of them.
+        stream.colorspace = Colorspace.ITU709
+        stream.color_range = ColorRange.MPEG
+        stream.color_primaries = stream.color_trc = _BT709
         for points in chunks(walk, frames_at_once):
             count = len(points)
             flat = points.reshape(count * cells, -1)
@@ -83,6 +91,11 @@ def write_video(
             for cell in made.reshape(count, cells, *made.shape[1:]):
                 sheet = pictures.zoom(pictures.grid(cell, columns), factor)
                 rgb = np.ascontiguousarray(np.broadcast_to(sheet, (height, width, 3)))
-                film.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+                frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
+                    format="yuv420p",
+                    dst_colorspace=Colorspace.ITU709,
+                    dst_color_range=ColorRange.MPEG,
+                )
+                film.mux(stream.encode(frame))
             bar.advance(count)
         film.mux(stream.encode())
