@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, get_type_hints
 
 from progan.errors import ProganError
-from progan.growth import ByResolution, Schedule
+from progan.growth import FIRST_LEVEL, ByResolution, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,7 @@ class Config:
     seed: Annotated[int, "Every random draw follows from it."] = 0
 
     def __post_init__(self) -> None:
+        self._refuse_numbers_out_of_range()
         for name in _BY_RESOLUTION:
             try:
                 values = ByResolution.parse(getattr(self, name)).values()
@@ -59,32 +60,42 @@ class Config:
             lowest = 0.0 if name.endswith("kimg") else 1e-12
             if not all(lowest <= value < 1e9 for value in values):
                 raise ProganError(f"{name} {getattr(self, name)!r}: every number must be positive")
-        minibatches = ByResolution.parse(self.minibatch).values()
-        if any(value != int(value) for value in minibatches):
-            raise ProganError(f"minibatch {self.minibatch!r}: every number must be whole")
-        for value in map(int, minibatches):
+        for value in ByResolution.parse(self.minibatch).values():
+            if value != int(value):
+                raise ProganError(f"minibatch {self.minibatch!r}: every number must be whole")
             if value % min(value, self.mbstd_group_size):
                 raise ProganError(
-                    f"minibatch {self.minibatch!r}: {value} cannot be divided into groups of "
+                    f"minibatch {self.minibatch!r}: {value:g} cannot be divided into groups of "
                     f"mbstd_group_size {self.mbstd_group_size}; use multiples of it"
                 )
+        if self.resolution not in {2**level for level in range(FIRST_LEVEL, 11)}:
+            raise ProganError(
+                f"resolution must be a power of two from 4 to 1024, not {self.resolution}"
+            )
+        if self.num_channels not in (1, 3):
+            raise ProganError(
+                f"num_channels must be 1 (grey) or 3 (colour), not {self.num_channels}"
+            )
+        if self.fmap_base < self.resolution // 2:
+            raise ProganError(
+                f"fmap_base {self.fmap_base} leaves no feature map at resolution "
+                f"{self.resolution}: it must be at least {self.resolution // 2}"
+            )
+
+    def _refuse_numbers_out_of_range(self) -> None:
         positive = ("kimg", "minibatch_repeats", "mbstd_group_size", "adam_epsilon", "fmap_max")
-        for name in (*positive, "penalty_target"):
-            if not getattr(self, name) > 0:
-                raise ProganError(f"{name} must be positive, not {getattr(self, name)}")
-        for name in ("penalty_weight", "drift_weight", "label_weight", "seed"):
-            if not getattr(self, name) >= 0:
+        for name in (*positive, "penalty_target", "latent_size"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1e15:
+                raise ProganError(f"{name} must be positive, not {value}")
+        for name in ("penalty_weight", "drift_weight", "label_weight", "label_size", "seed"):
+            if not 0 <= getattr(self, name) < float("inf"):
                 raise ProganError(f"{name} must not be negative, and is {getattr(self, name)}")
         for name in ("adam_beta2", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ProganError(f"{name} must be in [0, 1), not {getattr(self, name)}")
         if self.seed >= 2**63:
             raise ProganError(f"seed must be below 2**63, not {self.seed}")
-        if self.fmap_base < self.resolution // 2:
-            raise ProganError(
-                f"fmap_base {self.fmap_base} leaves no feature map at resolution "
-                f"{self.resolution}: it must be at least {self.resolution // 2}"
-            )
 
     @property
     def schedule(self) -> Schedule:

@@ -255,11 +255,15 @@ class Trainer:
         parameters = network.active_parameters()
         # Asking for these alone spares the other network's weight gradients.
         gradients = torch.autograd.grad(loss, parameters)
-        self.processes.average_(gradients)
-        total = torch.stack(torch._foreach_norm(gradients)).sum() + loss.detach()
+        value = loss.detach().clone()
+        # The loss goes along, so that all processes agree on whether to skip the step.
+        self.processes.average_([*gradients, value])
+        total = torch.stack(torch._foreach_norm(gradients)).sum() + value
         failed = (~torch.isfinite(total)).float()
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            # The fused optimizer walks through memory and takes no notice of strides, and some
+            # convolutions give their gradients in another order than their weights.
+            parameter.grad = gradient.contiguous()
         # The fused optimizer leaves everything as it is where this is set, without asking the host.
         adam.found_inf = failed  # type: ignore[attr-defined]
         adam.step()
@@ -268,7 +272,11 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Move the average generator toward the generator."""
+        """Move the average generator toward the generator.
+
+        Weights that take no part stay: those above have not moved yet, and the colours of a level
+        that has given way are never looked at again.
+        """
         torch._foreach_lerp_(
             list[Tensor](self.average.active_parameters()),
             list[Tensor](self.generator.active_parameters()),

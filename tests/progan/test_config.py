@@ -1,0 +1,110 @@
+"""Presets against the published table, and impossible settings."""
+
+import json
+from typing import Any
+
+import pytest
+
+from progan.config import PRESETS, Config, preset
+from progan.errors import ProganError
+
+RESOLUTIONS = [4, 8, 16, 32, 64, 128, 256, 512, 1024]
+
+# The paper's and the release's settings, written out resolution by resolution.
+PUBLISHED: dict[tuple[str, int], tuple[list[int], list[float]]] = {
+    ("paper", 1): ([16] * 6 + [14, 6, 3], [0.001] * 9),
+    ("v2", 1): ([128, 128, 128, 64, 32, 16, 8, 4, 4], [0.001] * 8 + [0.0015]),
+    ("v2", 2): ([256, 256, 128, 64, 32, 16, 8, 8, 8], [0.001] * 7 + [0.0015, 0.002]),
+    ("v2", 4): ([512, 256, 128, 64, 32, 16, 16, 16, 16], [0.001] * 6 + [0.0015, 0.002, 0.003]),
+    ("v2", 8): (
+        [512, 256, 128, 64, 32, 32, 32, 32, 32],
+        [0.001] * 5 + [0.0015, 0.002, 0.003, 0.003],
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "processes"), list(PUBLISHED))
+def test_presets_have_the_published_minibatches_and_learning_rates(
+    name: str, processes: int
+) -> None:
+    minibatches, learning_rates = PUBLISHED[name, processes]
+    course = preset(name, processes).schedule
+    levels = range(2, 11)
+    assert [int(course.minibatch[level]) for level in levels] == minibatches
+    assert [course.learning_rate[level] for level in levels] == pytest.approx(learning_rates)
+
+
+def test_presets_have_the_published_lengths_and_group_sizes() -> None:
+    paper, v2 = preset("paper"), preset("v2")
+    assert (paper.nimg, v2.nimg) == (19_000_000, 12_000_000)
+    assert {paper.schedule.fade_kimg[level] for level in range(3, 11)} == {800}
+    assert {v2.schedule.hold_kimg[level] for level in range(2, 11)} == {600}
+    assert (paper.mbstd_group_size, v2.mbstd_group_size) == (16, 4)
+    for config in (paper, v2):
+        assert (config.fmap_base, config.fmap_max, config.latent_size) == (8192, 512, None)
+        assert (config.adam_beta2, config.adam_epsilon) == (0.99, 1e-8)
+        assert (config.average_decay, config.minibatch_repeats) == (0.999, 4)
+        assert (config.penalty_weight, config.drift_weight) == (10, 0.001)
+
+
+def test_v2_is_refused_for_other_numbers_of_processes() -> None:
+    with pytest.raises(ProganError, match="1, 2, 4 or 8 processes, not 3"):
+        preset("v2", 3)
+
+
+def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ProganError, match="paper, v2, small"):
+        preset("v3")
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_configuration_survives_json(name: str) -> None:
+    config = preset(name, seed=7, latent_size=100, resolution=64)
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"minibatch": "0"}, "minibatch"),
+        ({"minibatch": "16,32:2.5"}, "whole"),
+        ({"minibatch": "6"}, "mbstd_group_size 4"),
+        ({"learning_rate": "-1"}, "learning_rate"),
+        ({"learning_rate": "nan"}, "learning_rate"),
+        ({"fade_kimg": "-1"}, "fade_kimg"),
+        ({"kimg": 0.0}, "kimg"),
+        ({"kimg": float("nan")}, "kimg"),
+        ({"adam_beta2": 1.0}, "adam_beta2"),
+        ({"average_decay": -0.1}, "average_decay"),
+        ({"minibatch_repeats": 0}, "minibatch_repeats"),
+        ({"penalty_weight": -1.0}, "penalty_weight"),
+        ({"penalty_target": 0.0}, "penalty_target"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"fmap_base": 100}, "fmap_base 100"),
+        ({"fmap_max": 0}, "fmap_max"),
+        ({"mbstd_group_size": 0}, "mbstd_group_size"),
+        ({"latent_size": 0}, "latent_size"),
+        ({"resolution": 48}, "resolution"),
+        ({"num_channels": 2}, "num_channels"),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ProganError, match=words):
+        Config(**changes)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"resolutoin": 64},
+        {"resolution": "64"},
+        {"kimg": True},
+        {"mirror": 1},
+        {"minibatch": 16},
+        {"seed": 1.5},
+    ],
+)
+def test_a_damaged_configuration_file_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ProganError):
+        Config.from_json(settings)
