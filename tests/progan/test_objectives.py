@@ -43,7 +43,7 @@ def numerical_norms(critic: Critic, images: torch.Tensor) -> np.ndarray[Any, Any
                 moved[sample, pixel] -= 2 * step
                 below = critic(moved.reshape(images.shape))[:, 0].sum()
                 slopes[sample, pixel] = (above - below) / (2 * step)
-    return np.sqrt(np.square(slopes.numpy()).sum(axis=1))
+    return np.asarray(np.sqrt(np.square(slopes.numpy()).sum(axis=1)))
 
 
 @pytest.mark.parametrize("target", [1.0, 750.0])

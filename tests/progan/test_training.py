@@ -40,7 +40,9 @@ class PlainAdam:
 
     def step(self, network: Generator | Critic, loss: Tensor, rate: float) -> None:
         named = dict(network.named_parameters())
-        gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
+            loss, list(named.values()), allow_unused=True
+        )
         for (name, parameter), gradient in zip(named.items(), gradients, strict=True):
             if gradient is None:
                 continue
@@ -49,7 +51,7 @@ class PlainAdam:
             self.state[name] = count, square
             corrected = square / (1 - self.beta**count)
             with torch.no_grad():
-                parameter -= rate * gradient / (corrected.sqrt() + self.epsilon)
+                parameter.sub_(rate * gradient / (corrected.sqrt() + self.epsilon))
 
 
 class PlainTraining:
@@ -58,7 +60,8 @@ class PlainTraining:
     def __init__(self, config: Config, data: Patterns) -> None:
         self.config, self.data = config, data
         built = training.build(config, torch.device("cpu"))
-        self.generator, self.critic, self.average = (network.double() for network in built)
+        self.generator, self.critic = built[0].double(), built[1].double()
+        self.average = built[2].double()
         self.adams = {"generator": PlainAdam(config), "critic": PlainAdam(config)}
         self.nimg = 0
 
@@ -204,10 +207,11 @@ def test_the_networks_stand_where_the_schedule_says() -> None:
 
 def test_adam_is_reset_when_a_fade_begins_and_when_it_ends() -> None:
     trainer = Trainer(small_config(), Patterns())
+    colours = dict(trainer.generator.named_parameters())["to_rgb.2.weight"]
     counts = []
     for _ in range(11):
         trainer.round()
-        state = trainer.generator_adam.state.get(trainer.generator.to_rgb["2"].weight, {})
+        state = trainer.generator_adam.state.get(colours, {})
         counts.append(int(state["step"]) if state else 0)
     # 3 rounds held, 4 faded, then the colours of level 2 take no part any more.
     assert counts == [2, 4, 0, 2, 4, 6, 0, 0, 0, 0, 0]

@@ -1,0 +1,246 @@
+"""Model files and checkpoints: what comes back, and what strangers' files can do (nothing)."""
+
+import json
+import os
+import pickle
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+import progan
+from progan.checkpoint import Checkpoints, load, read_model, save_model, write_atomically
+from progan.errors import ProganError
+from progan.networks import Generator
+
+
+def small_generator(**changes: Any) -> Generator:
+    torch.manual_seed(8)
+    return Generator(**({"resolution": 16, "fmap_base": 32, "fmap_max": 4} | changes))
+
+
+def metadata_of(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    found: dict[str, Any] = json.loads(header["__metadata__"]["progan"])
+    return found
+
+
+def rewritten(path: Path, tensors: dict[str, torch.Tensor], **changes: Any) -> Path:
+    """A model file like `path`, with other tensors and something changed in its metadata."""
+    target = path.with_name("changed.safetensors")
+    write_atomically(target, tensors, metadata_of(path) | changes)
+    return target
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_model(path, small_generator(), trained={"nimg": 5})
+    return path
+
+
+@pytest.mark.parametrize(("level", "fade"), [(2, 1.0), (3, 0.4), (4, 1.0), (4, 0.0)])
+def test_a_model_file_gives_the_same_images_again(tmp_path: Path, level: int, fade: float) -> None:
+    generator = small_generator(label_size=2, num_channels=1, latent_size=7).stand(level, fade)
+    path = tmp_path / "model.safetensors"
+    save_model(path, generator, classes=("cat", "dog"), trained={"nimg": 3})
+    found = read_model(path)
+    latents, labels = torch.randn(3, 7), torch.tensor([0, 1, 1])
+    assert (found.generator.level, found.generator.fade) == (level, fade)
+    assert torch.equal(found.generator(latents, labels), generator(latents, labels))
+    assert found.classes == ("cat", "dog")
+    assert found.trained == {"nimg": 3}
+    assert not found.generator.training
+    assert not any(p.requires_grad for p in found.generator.parameters())
+
+
+def test_levels_that_were_not_reached_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, small_generator().stand(3))
+    assert read_model(path).generator.resolution == 8
+
+
+def test_the_same_generator_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+    save_model(one, small_generator())
+    save_model(other, small_generator())
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_run_directory_means_its_newest_average(tmp_path: Path) -> None:
+    save_model(tmp_path / "generator.safetensors", small_generator())
+    assert progan.load(tmp_path).resolution == 16
+
+
+def test_no_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ProganError, match="there is no model file"):
+        load(tmp_path / "none.safetensors")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ProganError, match="not a run directory"):
+        load(tmp_path / "empty")
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_damaged_file_is_refused_or_still_the_whole_model(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    path = folder / "model.safetensors"
+    save_model(path, small_generator())
+    whole = path.read_bytes()
+    header = 8 + struct.unpack("<Q", whole[:8])[0]
+    if data.draw(st.booleans()):
+        changed = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    else:
+        at = data.draw(st.integers(0, header - 1))
+        changed = whole[:at] + bytes([data.draw(st.integers(0, 255))]) + whole[at + 1 :]
+    path.write_bytes(changed)
+    try:
+        found = load(path)
+    except ProganError as error:
+        assert str(path) in str(error)
+    else:
+        assert found.fade <= 1
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    for name, write in (
+        ("a.safetensors", lambda path: path.write_bytes(pickle.dumps(Bomb()))),
+        ("b.pt", lambda path: torch.save(Bomb(), path)),
+    ):
+        path = tmp_path / name
+        write(path)
+        with pytest.raises(ProganError, match="damaged or not a safetensors file"):
+            load(path)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"resolution": 2**40},
+        {"fmap_base": 2**62, "fmap_max": 2**62},
+        {"latent_size": 10**12},
+        {"label_size": 10**15},
+        {"resolution": "16"},
+        {"resolution": 16.0},
+        {"stranger": 1},
+    ],
+)
+def test_claims_that_the_tensors_do_not_bear_out_are_refused(
+    model: Path, architecture: dict[str, Any]
+) -> None:
+    tensors = dict(load(model).state_dict())
+    claimed = metadata_of(model)["architecture"] | architecture
+    with pytest.raises(ProganError, match="not a usable model file"):
+        load(rewritten(model, tensors, architecture=claimed))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"architecture": None},
+        {"architecture": []},
+        {"level": 9},
+        {"level": "4"},
+        {"fade": 1.5},
+        {"fade": None},
+        {"classes": ["one"]},
+        {"classes": 3},
+        {"trained": 3},
+    ],
+)
+def test_other_wrong_metadata_is_refused(model: Path, changes: dict[str, Any]) -> None:
+    tensors = dict(load(model).state_dict())
+    with pytest.raises(ProganError, match="not a usable model file"):
+        load(rewritten(model, tensors, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"kind": "checkpoint"}, "not a model file"), ({"format_version": 2}, "format version 2")],
+)
+def test_other_kinds_and_versions_are_refused(
+    model: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ProganError, match=words):
+        load(rewritten(model, dict(load(model).state_dict()), **changes))
+
+
+def test_wrong_tensors_are_refused(model: Path) -> None:
+    tensors = dict(load(model).state_dict())
+    name = "to_rgb.4.weight"
+    for changed in (
+        {n: t for n, t in tensors.items() if n != name},
+        tensors | {"more": torch.zeros(1)},
+        tensors | {name: tensors[name][:1]},
+        tensors | {name: tensors[name].to(torch.int32)},
+    ):
+        with pytest.raises(ProganError, match="not a usable model file"):
+            load(rewritten(model, changed))
+
+
+def test_a_strangers_safetensors_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(2)}, path)
+    with pytest.raises(ProganError, match="not a model file"):
+        load(path)
+
+
+def test_checkpoints_come_back_and_old_ones_go(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert checkpoints.newest() is None
+    for nimg in (16, 9_000, 1_000_000_000, 32):
+        checkpoints.save({"x": torch.full((3,), float(nimg))}, nimg)
+    names = [path.name for path in checkpoints.all()]
+    assert names == ["000000009000.safetensors", "001000000000.safetensors"]
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert newest[1] == 1_000_000_000
+    assert newest[0]["x"].tolist() == [1e9] * 3
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save({"x": torch.zeros(1)}, 16)
+    part = tmp_path / ".000000000032.safetensors.77.part"
+    part.write_bytes(b"half")
+    newest = checkpoints.newest()
+    assert newest is not None and newest[1] == 16
+    assert not part.exists()
+
+
+def test_a_damaged_checkpoint_is_a_sentence_that_names_it(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    path = checkpoints.save({"x": torch.zeros(100)}, 16)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ProganError, match=r"000000000016\.safetensors is damaged"):
+        checkpoints.newest()
+
+
+def test_a_failed_write_leaves_the_older_file(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, small_generator())
+    before = path.read_bytes()
+
+    def full(tensors: object, target: Path, metadata: object) -> None:
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("progan.checkpoint.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(path, small_generator(latent_size=2))
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
