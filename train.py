@@ -192,7 +192,8 @@ def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
     """Read the settings of a run that has begun; None for a new one."""
     path = run / "config.json"
     if not path.is_file():
-        if run.is_dir() and any(run.iterdir()):
+        # Hidden names may be what a process left that was killed as it began.
+        if run.is_dir() and any(not inner.name.startswith(".") for inner in run.iterdir()):
             raise ProganError(
                 f"{run} is not empty and holds no run (no config.json): choose another folder"
             )

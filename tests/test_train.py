@@ -1,0 +1,394 @@
+"""The door to training, as the user meets it: begin, stop, kill, continue, misuse."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import train
+from datasets import door
+from datasets.__main__ import datasets as datasets_main
+from progan.checkpoint import read_model
+from progan.errors import ProganError
+
+ROOT = Path(__file__).resolve().parent.parent
+# A run through all phases from 4 to 16 pixels, in a second or two.
+TINY = [
+    *("--preset", "small", "--fmap-base", "32", "--fmap-max", "4", "--minibatch", "8"),
+    *("--minibatch-repeats", "2", "--kimg", "0.64", "--fade-kimg", "0.16", "--hold-kimg", "0.08"),
+    *("--tick-seconds", "0", "--device", "cpu"),
+]
+
+
+@pytest.fixture(autouse=True)
+def undisturbed() -> Iterator[None]:
+    """Put back what the door changes in this process; small networks need one thread."""
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    for number, handler in usual.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "drawn"
+    datasets_main(
+        ["prepare", "drawn:40", str(path), "--resolution", "16", "--workers", "1"],
+        standalone_mode=False,
+    )
+    return path
+
+
+class Ended:
+    def __init__(self, status: object, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+
+class Door:
+    """Runs train.py's command in this process, as the whole program."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *words: object) -> Ended:
+        self.monkeypatch.setattr("sys.argv", ["train.py", *map(str, words)])
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            door.run(train.main, ProganError)
+        captured = self.capsys.readouterr()
+        return Ended(ended.value.code, captured.out, captured.err)
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Door:
+    return Door(monkeypatch, capsys)
+
+
+def started(*words: object) -> subprocess.Popen[str]:
+    """Start train.py as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-u", str(ROOT / "train.py"), *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return dict(read_model(run).generator.state_dict())
+
+
+def test_a_run_leaves_everything_behind_that_it_should(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ended = program(dataset, run, *TINY, "--sample-kimg", "0.2", "--checkpoint-kimg", "0.1")
+    assert ended.status == 0, ended.err
+    assert {path.name for path in run.iterdir() if not path.name.startswith("events.")} == {
+        "config.json", "log.jsonl", "samples", "checkpoints", "generator.safetensors",
+    }  # fmt: skip
+    assert any(path.name.startswith("events.") for path in run.iterdir())
+
+    model = read_model(run)
+    assert (model.generator.level, model.generator.fade) == (4, 1.0)
+    assert model.trained["nimg"] == 640
+    assert model.trained["config"]["fmap_max"] == 4
+
+    samples = sorted(path.name for path in (run / "samples").iterdir())
+    assert samples == ["000000000208.png", "000000000400.png", "000000000608.png",
+                       "000000000640.png"]  # fmt: skip
+    sizes = {Image.open(run / "samples" / name).size for name in samples}
+    assert sizes == {(128, 128)}
+    assert len(list((run / "checkpoints").iterdir())) == 3
+
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["nimg"] for line in lines] == list(range(16, 641, 16))
+    for name in (
+        "loss/critic", "loss/generator", "loss/wasserstein", "loss/gradient_penalty", "loss/drift",
+        "scores/real", "scores/fake", "scores/gradient_norm", "progress/level", "progress/fade",
+        "progress/learning_rate", "speed/images_per_second", "speed/memory_gib",
+    ):  # fmt: skip
+        assert all(isinstance(line[name], float | int) for line in lines), name
+    assert [line["progress/level"] for line in lines][-1] == 4
+    status = [line for line in ended.out.splitlines() if line.startswith("kimg")]
+    assert len(status) == len(lines)
+    assert re.match(
+        r"kimg 0\.1 +level 3 \(8×8\)  fade 0\.\d\d  \S+ s/kimg  ETA .+  memory \S+ GiB", status[6]
+    )
+
+
+def test_the_last_sample_grid_shows_the_average_generator(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert program(dataset, run, *TINY, "--kimg", "0.3").status == 0
+    from progan.latents import latents_of_seeds
+
+    generator = read_model(run).generator
+    with torch.no_grad():
+        images = generator(torch.from_numpy(latents_of_seeds(range(64), generator.latent_size)))
+    factor = 16 // images.shape[2]
+    cell = (images[9].clamp(-1, 1) * 127.5 + 127.5).round().numpy().transpose(1, 2, 0)
+    sheet = np.asarray(Image.open(max((run / "samples").iterdir())))
+    np.testing.assert_array_equal(sheet[16:32:factor, 16:32:factor], cell)
+
+
+def test_a_run_killed_in_mid_fade_continues_to_the_same_bits(dataset: Path, tmp_path: Path) -> None:
+    words = [*TINY, "--checkpoint-kimg", "0.016"]
+    undisturbed = started(dataset, tmp_path / "undisturbed", *words)
+
+    moment = random.SystemRandom().uniform(0.05, 0.95)
+    process = started(dataset, tmp_path / "killed", *words)
+    assert process.stdout is not None
+    fades = []
+    for line in process.stdout:
+        found = re.search(r"level (\d) .* fade (\d\.\d\d)", line)
+        if found and found[1] == "4" and float(found[2]) >= moment:
+            process.send_signal(signal.SIGKILL)
+            fades.append(float(found[2]))
+            break
+    rest, _ = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, (moment, rest)
+    assert fades[0] < 1, moment
+
+    continued = started(dataset, tmp_path / "killed", *words)
+    out, _ = continued.communicate(timeout=120)
+    assert continued.returncode == 0, out
+    assert "Continue at" in out
+    out, _ = undisturbed.communicate(timeout=120)
+    assert undisturbed.returncode == 0, out
+    one, other = weights(tmp_path / "undisturbed"), weights(tmp_path / "killed")
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(other[name], tensor), (name, moment)
+    # Both have logged the same losses, each position once.
+    logs = [
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("undisturbed", "killed")
+    ]
+    losses = [[(line["nimg"], line["loss/critic"]) for line in log] for log in logs]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_training_with_a_checkpoint_and_a_sentence(
+    dataset: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    run = tmp_path / "run"
+    process = started(dataset, run, *TINY, "--kimg", "1000")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("kimg"):
+            process.send_signal(number)
+            break
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    last = out.splitlines()[-1]
+    assert re.match(r"Stopped at \S+ kimg with a checkpoint\. To go on: python train\.py ", last)
+    assert "Traceback" not in out
+    assert str(run) in last
+    (newest,) = list((run / "checkpoints").iterdir())[-1:]
+    assert f"at {int(newest.stem) / 1000:g} kimg" in last
+
+
+def test_two_processes_train_what_one_does(dataset: Path, tmp_path: Path) -> None:
+    # With a large epsilon Adam does not turn rounding errors of tiny gradients into whole steps.
+    words = [*TINY, "--adam-epsilon", "0.1", "--kimg", "0.2"]
+    alone = started(dataset, tmp_path / "alone", *words)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", str(ROOT / "train.py"), str(dataset)]
+    together = subprocess.run(
+        [*command, str(tmp_path / "together"), *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert together.returncode == 0, together.stderr
+    out, _ = alone.communicate(timeout=120)
+    assert alone.returncode == 0, out
+    one, two = weights(tmp_path / "alone"), weights(tmp_path / "together")
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=0, atol=2e-3, msg=name)
+
+
+def test_going_further_is_the_one_change_that_a_run_allows(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    run, straight = tmp_path / "run", tmp_path / "straight"
+    assert program(dataset, run, *TINY, "--kimg", "0.2").status == 0
+    again = program(dataset, run)
+    assert (again.status, "already trained to" in again.out) == (0, True)
+    further = program(dataset, run, *TINY, "--kimg", "0.4")
+    assert further.status == 0, further.err
+    assert program(dataset, straight, *TINY, "--kimg", "0.4").status == 0
+    assert all(torch.equal(weights(run)[n], t) for n, t in weights(straight).items())
+
+    refused = program(dataset, run, *TINY, "--kimg", "0.6", "--seed", "3")
+    assert refused.status == 2
+    assert "--seed 3 cannot be changed" in refused.err
+
+
+def test_other_data_are_refused_for_a_run_that_has_begun(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    assert program(dataset, run, *TINY, "--kimg", "0.05").status == 0
+    datasets_main(
+        ["prepare", "drawn:40", str(other), "--resolution", "16", "--workers", "1", "--seed", "9"],
+        standalone_mode=False,
+    )
+    ended = program(other, run, *TINY)
+    assert ended.status == 1
+    assert "the fingerprints differ" in ended.err
+
+
+def test_classes_are_trained_and_named_in_the_model(program: Door, tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), np.uint8)
+    for number, colour in enumerate(colours):
+        folder = tmp_path / "photographs" / ("warm" if number % 2 else "cold")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(colour).save(folder / f"{number}.png")
+    data, run = tmp_path / "data", tmp_path / "run"
+    datasets_main(
+        ["prepare", str(tmp_path / "photographs"), str(data), "--resolution", "16",
+         "--classes", "folders", "--workers", "1"],
+        standalone_mode=False,
+    )  # fmt: skip
+    ended = program(data, run, *TINY, "--kimg", "0.1")
+    assert ended.status == 0, ended.err
+    model = read_model(run)
+    assert model.classes == ("cold", "warm")
+    line = json.loads((run / "log.jsonl").read_text().splitlines()[0])
+    assert line["loss/class_of_reals"] > 0
+
+
+def test_a_dry_run_prints_the_schedule_and_writes_nothing(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    ended = program(dataset, tmp_path / "run", *TINY, "--dry-run")
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out[: ended.out.index("}") + 1])["fmap_max"] == 4
+    rows = [line.split() for line in ended.out.splitlines() if re.match(r" +\d ", line)]
+    assert [row[:7] for row in rows] == [
+        ["2", "4×4", "hold", "0", "–", "0.08", "8"],
+        ["3", "8×8", "fade", "0.08", "–", "0.24", "8"],
+        ["3", "8×8", "hold", "0.24", "–", "0.32", "8"],
+        ["4", "16×16", "fade", "0.32", "–", "0.48", "8"],
+        ["4", "16×16", "hold", "0.48", "–", "0.64", "8"],
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_that_breaks_down_keeps_the_last_good_checkpoint(
+    program: Door, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from progan import training
+
+    run = tmp_path / "run"
+    assert program(dataset, run, *TINY, "--kimg", "0.2").status == 0
+    before = {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
+    before[run / "generator.safetensors"] = (run / "generator.safetensors").read_bytes()
+    usual = training.critic_objective
+
+    def broken(*args: object, **options: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        loss, scalars = usual(*args, **options)  # type: ignore[arg-type]
+        return loss / 0, scalars
+
+    monkeypatch.setattr(training, "critic_objective", broken)
+    ended = program(dataset, run, *TINY, "--kimg", "100", "--checkpoint-kimg", "10")
+    assert ended.status == 1
+    assert "20 steps in a row" in ended.err
+    assert "steps were skipped" in ended.out
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["--minibatch", "6"], 2, "mbstd_group_size 4"),
+        (["--minibatch", "many"], 2, "is not a number with exceptions"),
+        (["--resolution", "32"], 2, "is more than the 16 pixels"),
+        (["--resolution", "15"], 2, "power of two"),
+        (["--fmap-base", "4"], 2, "leaves no feature map"),
+        (["--device", "abacus"], 2, "cannot be used on this machine"),
+        (["--preset", "v3"], 2, "v3"),
+        (["--kimg", "-1"], 2, "kimg must be positive"),
+        (["--seed", "-1"], 2, "seed must not be negative"),
+    ],
+)
+def test_misuse_is_a_sentence(
+    program: Door, dataset: Path, tmp_path: Path, words: list[str], status: int, sentence: str
+) -> None:
+    ended = program(dataset, tmp_path / "run", *TINY, *words)
+    assert ended.status == status
+    assert sentence in ended.err
+    assert "Traceback" not in ended.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_places_that_are_no_runs_are_left_alone(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    (photographs / "a.jpg").write_bytes(b"dear")
+    file = tmp_path / "file"
+    file.write_text("dear")
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "config.json").write_text("{")
+    for place, sentence in (
+        (photographs, "holds no run"),
+        (file, "is a file"),
+        (damaged, "is damaged"),
+    ):
+        ended = program(dataset, place, *TINY)
+        assert (ended.status, sentence in ended.err) == (1, True), ended.err
+    assert [p.name for p in photographs.iterdir()] == ["a.jpg"]
+    assert file.read_text() == "dear"
+
+
+def test_no_dataset_is_a_sentence(program: Door, tmp_path: Path) -> None:
+    ended = program(tmp_path / "none", tmp_path / "run")
+    assert ended.status == 1
+    assert "Traceback" not in ended.err
+    assert str(tmp_path / "none") in ended.err
+
+
+def test_help_needs_no_torch() -> None:
+    code = "import sys, train; train.main(['--help'], standalone_mode=False)"
+    found = subprocess.run(
+        [sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr
+    for name in ("--preset", "--kimg", "--fade-kimg", "--minibatch", "--dry-run", "--no-mirror"):
+        assert name in found.stdout
+
+
+def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = train._StopSignals()
+    assert not stop()
+    signal.raise_signal(signal.SIGTERM)
+    assert stop()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    assert threading.current_thread() is threading.main_thread()
