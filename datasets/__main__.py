@@ -115,8 +115,8 @@ def prepare(
 ) -> None:
     """Make the dataset DATASET, a folder, out of SOURCE.
 
-    SOURCE is a folder of JPEG, PNG, WebP, BMP or TIFF pictures, searched with all folders in it,
-    or drawn:N for N faces drawn by program, which need no download.
+    SOURCE is a folder of JPEG, PNG, WebP, BMP or TIFF pictures, searched with all folders in it, a
+    zip archive of them, or drawn:N for N faces drawn by program, which need no download.
 
     Pictures are turned upright, cropped to a square and resampled, then halved down to 4 × 4.
     Those that cannot be used are skipped and listed in skipped.csv.

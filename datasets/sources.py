@@ -11,11 +11,12 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.archives import open_zip
 from datasets.errors import DatasetError, UnusableError
 
 Classes = Literal["folders"]
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 # A photograph of this size is something else that was named like one.
 _MOST_BYTES = 2**30
 _DRAWN = re.compile(r"drawn:([1-9][0-9]{0,8})", re.ASCII)
@@ -53,7 +54,8 @@ def open_source(
     """Find the pictures that a SOURCE on the command line means.
 
     Args:
-        text: a folder, searched with all folders in it, or `drawn:N` for N drawn faces.
+        text: a folder, searched with all folders in it; a zip archive, which is read in place; or
+            `drawn:N` for N drawn faces.
         resolution: pixels wanted; only drawn faces look at it.
         channels: 3 or 1; only drawn faces look at it.
         seed: 0 to 2**64 - 1; which faces are drawn.
@@ -65,9 +67,14 @@ def open_source(
     if text.startswith("drawn:"):
         return _open_drawn(text, resolution, channels, seed, classes)
     root = Path(text)
+    if root.is_file():
+        return open_zip(
+            root, _SUFFIXES, most_bytes=_MOST_BYTES, folders_are_classes=classes == "folders"
+        )
     if not text or not root.is_dir():  # Path("") would be the current folder.
         raise DatasetError(
-            f"{text} is not a folder; SOURCE is a folder of pictures, or drawn:N for N drawn faces."
+            f"{text} is not a folder; SOURCE is a folder or zip archive of pictures, or drawn:N "
+            "for N drawn faces."
         )
     names = _find_pictures(root)
     if not names:

@@ -21,6 +21,7 @@ from datasets import door
 from datasets.__main__ import datasets as datasets_main
 from progan.checkpoint import read_model
 from progan.errors import ProganError
+from progan.objectives import critic_objective
 
 ROOT = Path(__file__).resolve().parent.parent
 # A run through all phases from 4 to 16 pixels, in a second or two.
@@ -298,19 +299,15 @@ def test_a_dry_run_prints_the_schedule_and_writes_nothing(
 def test_training_that_breaks_down_keeps_the_last_good_checkpoint(
     program: Door, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from progan import training
-
     run = tmp_path / "run"
     assert program(dataset, run, *TINY, "--kimg", "0.2").status == 0
     before = {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
     before[run / "generator.safetensors"] = (run / "generator.safetensors").read_bytes()
-    usual = training.critic_objective
-
     def broken(*args: object, **options: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        loss, scalars = usual(*args, **options)  # type: ignore[arg-type]
+        loss, scalars = critic_objective(*args, **options)  # type: ignore[arg-type]
         return loss / 0, scalars
 
-    monkeypatch.setattr(training, "critic_objective", broken)
+    monkeypatch.setattr("progan.training.critic_objective", broken)
     ended = program(dataset, run, *TINY, "--kimg", "100", "--checkpoint-kimg", "10")
     assert ended.status == 1
     assert "20 steps in a row" in ended.err

@@ -88,7 +88,9 @@ def test_folders_that_cannot_be_listed_are_recorded(
 
 def test_a_source_that_is_none(tmp_path: Path) -> None:
     fill(tmp_path, "notes.txt")
-    for text in (tmp_path / "nowhere", tmp_path / "notes.txt", ""):
+    with pytest.raises(DatasetError, match="not a zip archive"):
+        opened(tmp_path / "notes.txt")
+    for text in (tmp_path / "nowhere", ""):
         with pytest.raises(DatasetError, match="is not a folder"):
             opened(text)
     with pytest.raises(DatasetError, match="holds no pictures"):
