@@ -1,10 +1,11 @@
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from datasets.drawn import MAX_RESOLUTION, Face, draw
+from datasets.drawn.painting import paint
 
 
 def _reduced(picture: NDArray[np.uint8], step: int) -> NDArray[np.float64]:
@@ -41,7 +42,7 @@ def test_seed_is_zero_unless_told() -> None:
     np.testing.assert_array_equal(draw(1, 16), draw(1, 16, seed=0))
 
 
-@pytest.mark.parametrize("index", range(16))
+@pytest.mark.parametrize("index", range(32))
 def test_the_same_face_at_every_resolution(index: int) -> None:
     full = draw(index, MAX_RESOLUTION)
     for resolution in (4, 16, 32, 64, 128):
@@ -49,6 +50,13 @@ def test_the_same_face_at_every_resolution(index: int) -> None:
         assert abs(difference).mean() < 1.5
         # No small feature may come and go: not even one pixel is of another colour.
         assert abs(difference).max() < 64
+
+
+def test_a_small_face_is_the_mean_of_a_larger_one() -> None:
+    for index in range(100, 164):
+        difference = draw(index, 32) - _reduced(draw(index, 128), 4)
+        assert abs(difference).mean() < 1
+        assert abs(difference).max() < 32
 
 
 def test_one_channel_is_the_luminance_of_three() -> None:
@@ -83,6 +91,33 @@ def test_skin_ranges_from_dark_to_light(crowd: NDArray[np.float64]) -> None:
     # Whatever the tone and the light, skin has more red than green and more green than blue.
     red, green, blue = np.median(cheeks, axis=0)
     assert red > green > blue
+
+
+def test_a_turned_head_is_seen_to_be_turned() -> None:
+    turned = sorted(range(256), key=lambda index: Face.random(0, index).yaw)
+    places = []
+    for group in (turned[:32], turned[-32:]):
+        crowd = np.mean([draw(index, 32, channels=1)[..., 0] for index in group], axis=0)
+        lower = crowd[18:24].mean(axis=0)  # the lower half of the face, brighter than around it
+        light = lower - lower.min()
+        places.append(light @ np.arange(32) / light.sum())
+    assert places[1] - places[0] > 3
+
+
+def test_turning_past_the_front_is_smooth() -> None:
+    for index in range(16):
+        face = Face.random(0, index)
+        left, right = (paint(replace(face, yaw=yaw), 64) for yaw in (-1e-4, 1e-4))
+        assert abs(right - left).max() < 0.05
+
+
+def test_hair_falls_in_strands() -> None:
+    people = {index: Face.random(0, index) for index in range(256)}
+    hairy = [i for i, face in people.items() if not face.baldness and face.hair_volume > 0.08][:24]
+    for index in hairy:
+        top = draw(index, 256, channels=1)[20:44, 90:166, 0].astype(float)
+        fine = top[:, 4:-4] - (top[:, :-8] + top[:, 8:]) / 2
+        assert fine.std() / top.mean() > 0.008
 
 
 def test_eyes_and_mouth_read_on_every_skin() -> None:
