@@ -24,8 +24,11 @@ def unit_rms(latents: np.ndarray) -> np.ndarray:
 
 def latents_of_seeds(seeds: Sequence[int], latent_size: int) -> np.ndarray:
     """Draw one latent vector a seed, float32 [N, latent_size]; a seed always gives the same."""
-    rows = [random_numbers(seed, Purpose.SAMPLES, 0).standard_normal(latent_size) for seed in seeds]
-    return unit_rms(np.reshape(rows, (len(seeds), latent_size)))
+    points = np.empty((len(seeds), latent_size), np.float32)
+    for row, seed in enumerate(seeds):
+        numbers = random_numbers(seed, Purpose.SAMPLES, 0)
+        points[row] = unit_rms(numbers.standard_normal(latent_size))
+    return points
 
 
 def labels_of_seeds(seeds: Sequence[int], label_size: int) -> np.ndarray | None:
@@ -51,14 +54,33 @@ def slerp(first: np.ndarray, second: np.ndarray, weight: np.ndarray | float) -> 
         [..., latent_size], float32.
     """
     weight = np.asarray(weight, dtype=np.float64)[..., None]
-    cosine = np.mean(np.multiply(first, second, dtype=np.float64), axis=-1, keepdims=True)
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    # Nearly parallel vectors: the sines cancel, and the straight line is the arc.
-    near = np.sin(angle) < 1e-6
-    sine = np.where(near, 1, np.sin(angle))
-    a = np.where(near, 1 - weight, np.sin((1 - weight) * angle) / sine)
-    b = np.where(near, weight, np.sin(weight * angle) / sine)
-    return unit_rms(a * first + b * second)
+    # Float32 vectors are of unit size but for rounding, which would be most of what is left of two
+    # nearly opposite ones.
+    first, second = _normalized(first), _normalized(second)
+    cosine = np.mean(first * second, axis=-1, keepdims=True)
+    across = second - cosine * first
+    sine = _rms(across)
+    opposite = (cosine < 0) & (sine < 1e-6)
+    if opposite.any():
+        across = np.where(opposite, _across(first), across)
+    angle = weight * np.arctan2(sine, cosine)
+    return unit_rms(np.cos(angle) * first + np.sin(angle) * _normalized(across))
+
+
+def _across(vectors: np.ndarray) -> np.ndarray:
+    """Give a vector at right angles to each, which says by what way to go to its opposite."""
+    axis = np.eye(vectors.shape[-1])[np.argmin(np.abs(vectors), axis=-1)]
+    return np.asarray(axis - np.mean(axis * vectors, axis=-1, keepdims=True) * vectors)
+
+
+def _normalized(vectors: np.ndarray) -> np.ndarray:
+    """Bring vectors to unit root mean square in float64; nothing stays nothing."""
+    vectors = np.asarray(vectors, np.float64)
+    return np.asarray(vectors / np.maximum(_rms(vectors), 1e-30))
+
+
+def _rms(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(np.square(vectors).mean(axis=-1, keepdims=True)))
 
 
 class Walk(Protocol):
@@ -66,6 +88,9 @@ class Walk(Protocol):
 
     frames: int
     """Number of frames after which it is back at its beginning."""
+
+    cells: int
+    """Number of pictures that walk at once."""
 
     def chunk(self, start: int, count: int) -> np.ndarray:
         """Give the latents of some frames, float32 [count, cells, latent_size]."""
@@ -75,8 +100,9 @@ class Walk(Protocol):
 class SmoothWalk:
     """Random latents, smoothed along time by a Gaussian that wraps around, so that it loops.
 
-    (PAPER: interpolation video.) Any frames can be had without the ones before, and memory does
-    not grow with the length: noise is a function of (seed, frame).
+    (PAPER: interpolation video.) Any frames can be had without the ones before, and memory grows
+    neither with the length nor with the smoothing: noise is a function of (seed, frame), and is
+    drawn again wherever it is needed.
 
     Args:
         frames: length of the loop.
@@ -102,31 +128,37 @@ class SmoothWalk:
         self.cells = cells
         self.latent_size = latent_size
         self.seed = seed
-        # A Gaussian is below a thousandth of its height at four standard deviations.
+        # As wide as the loop, a Gaussian that wraps around is level to one part in 10**8; a wider
+        # one makes no difference.
+        smoothing = min(smoothing, frames)
+        # It is below a thousandth of its height at four standard deviations.
         self.radius = max(1, round(4 * smoothing))
         offsets = np.arange(-self.radius, self.radius + 1)
-        kernel = np.exp(-0.5 * np.square(offsets / smoothing))
-        self.kernel = kernel / np.sqrt(np.square(kernel).sum())
-
-    def _noise(self, first: int, count: int) -> np.ndarray:
-        """Give the noise of frames first … first + count - 1, wrapped, float32 [count, …]."""
-        frames = np.arange(first, first + count) % self.frames
-        noise = np.empty((count, self.cells, self.latent_size), np.float32)
-        for block in np.unique(frames // self.BLOCK):
-            numbers = random_numbers(self.seed, Purpose.SAMPLES, 1 + int(block)).standard_normal(
-                (self.BLOCK, self.cells, self.latent_size), dtype=np.float32
-            )
-            mine = frames // self.BLOCK == block
-            noise[mine] = numbers[frames[mine] % self.BLOCK]
-        return noise
+        gaussian = np.exp(-0.5 * np.square(offsets / smoothing))
+        # Weights of a frame's noise, from the frame that is `radius` before it; what would reach
+        # around the loop adds up.
+        kernel = np.bincount(np.arange(len(gaussian)) % frames, gaussian)
+        self.kernel = (kernel / np.sqrt(np.square(kernel).sum())).astype(np.float32)
 
     def chunk(self, start: int, count: int) -> np.ndarray:
         """Give the latents of some frames, float32 [count, cells, latent_size]."""
-        noise = self._noise(start - self.radius, count + 2 * self.radius)
-        band = np.zeros((count, len(noise)), np.float32)
-        for row in range(count):
-            band[row, row : row + len(self.kernel)] = self.kernel
-        return unit_rms(np.tensordot(band, noise, axes=1))
+        wanted = np.arange(start, start + count)[:, None]
+        total = np.zeros((count, self.cells, self.latent_size), np.float32)
+        for block in self._blocks(start - self.radius, count + 2 * self.radius):
+            noise = random_numbers(self.seed, Purpose.SAMPLES, 1 + block).standard_normal(
+                (self.BLOCK, self.cells, self.latent_size), dtype=np.float32
+            )
+            frames = np.arange(block * self.BLOCK, min((block + 1) * self.BLOCK, self.frames))
+            place = (frames - wanted + self.radius) % self.frames
+            inside = place < len(self.kernel)
+            weights = np.where(inside, self.kernel[np.where(inside, place, 0)], np.float32(0))
+            total += np.tensordot(weights, noise[: len(frames)], axes=1)
+        return unit_rms(total)
+
+    def _blocks(self, first: int, count: int) -> list[int]:
+        """List the blocks of noise that hold frames first … first + count - 1, wrapped."""
+        frames = np.arange(first, first + min(count, self.frames)) % self.frames
+        return [int(block) for block in np.unique(frames // self.BLOCK)]
 
 
 class SeedWalk:
@@ -147,6 +179,7 @@ class SeedWalk:
                 f"{frames} frames"
             )
         self.frames = frames
+        self.cells = 1
         self.stops = stops
 
     def chunk(self, start: int, count: int) -> np.ndarray:
