@@ -366,20 +366,36 @@ class Critic(GrowingNetwork):
         Raises:
             ValueError: the images' shape does not fit, or N does not divide by the group size.
         """
+        scores: Tensor = self.blocks[str(FIRST_LEVEL)](self.activations(images)[-1])
+        return scores
+
+    def activations(self, images: Tensor) -> list[Tensor]:
+        """Give what the critic sees in images: its features at every size, image by image.
+
+        The minibatch standard deviation comes after all of these, so that an image's features do
+        not depend on those beside it.
+
+        Args:
+            images: as for `forward`; any number.
+
+        Returns:
+            From the images' level down to level 2: [N, maps, H, W].
+
+        Raises:
+            ValueError: the images' shape does not fit.
+        """
         size = 2**self.level
-        if (
-            images.ndim != 4
-            or images.shape[1:] != (self.num_channels, size, size)
-            or not len(images)
-        ):
+        shape = (self.num_channels, size, size)
+        if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0:
             raise ValueError(
                 f"images must have the shape [N, {self.num_channels}, {size}, {size}] at level "
                 f"{self.level}, not {list(images.shape)}"
             )
-        x = activate(self.from_rgb[str(self.level)](images))
-        for level in range(self.level, FIRST_LEVEL - 1, -1):
-            x = self.blocks[str(level)](x)
+        found = [activate(self.from_rgb[str(self.level)](images))]
+        for level in range(self.level, FIRST_LEVEL, -1):
+            x = self.blocks[str(level)](found[-1])
             if level == self.level and self.fade < 1:
                 coarse = activate(self.from_rgb[str(level - 1)](downscale(images)))
                 x = torch.lerp(coarse, x, self.fade)
-        return x
+            found.append(x)
+        return found
