@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from progan.errors import ProganError
-from progan.networks import FIRST_LEVEL, Generator
+from progan.growth import FIRST_LEVEL
+from progan.networks import Generator
 
 MODEL_NAME = "generator.safetensors"
 _METADATA_KEY = "progan"

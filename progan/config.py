@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, get_type_hints
 
 from progan.errors import ProganError
-from progan.growth import FIRST_LEVEL, ByResolution, Schedule
+from progan.growth import ByResolution, Schedule, level_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +68,10 @@ class Config:
                     f"minibatch {self.minibatch!r}: {value:g} cannot be divided into groups of "
                     f"mbstd_group_size {self.mbstd_group_size}; use multiples of it"
                 )
-        if self.resolution not in {2**level for level in range(FIRST_LEVEL, 11)}:
-            raise ProganError(
-                f"resolution must be a power of two from 4 to 1024, not {self.resolution}"
-            )
+        try:
+            level_of(self.resolution)
+        except ValueError as error:
+            raise ProganError(str(error)) from None
         if self.num_channels not in (1, 3):
             raise ProganError(
                 f"num_channels must be 1 (grey) or 3 (colour), not {self.num_channels}"

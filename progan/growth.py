@@ -9,6 +9,19 @@ from dataclasses import dataclass, field
 from typing import Self
 
 FIRST_LEVEL = 2
+LAST_LEVEL = 10
+
+
+def level_of(resolution: int) -> int:
+    """Give the level L of images of 2**L pixels.
+
+    Raises:
+        ValueError: the resolution is not a power of two from 4 to 1024.
+    """
+    level = resolution.bit_length() - 1
+    if not FIRST_LEVEL <= level <= LAST_LEVEL or resolution != 2**level:
+        raise ValueError(f"resolution must be a power of two from 4 to 1024, not {resolution}")
+    return level
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,9 @@ class ByResolution:
             raise ValueError(
                 f"{text!r} is not a number with exceptions by resolution, such as 16,256:14,512:6"
             ) from None
-        wrong = [r for r in at if r not in {2**level for level in range(FIRST_LEVEL, 11)}]
+        wrong = [
+            r for r in at if r not in {2**level for level in range(FIRST_LEVEL, LAST_LEVEL + 1)}
+        ]
         if wrong:
             raise ValueError(
                 f"{text!r} names the resolution {wrong[0]}, which is not a power of two from 4 "

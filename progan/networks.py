@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from progan.growth import FIRST_LEVEL, level_of
 from progan.layers import (
     RELU_GAIN,
     Convolution,
@@ -23,21 +24,6 @@ from progan.layers import (
     normalize_pixels,
     upscale,
 )
-
-FIRST_LEVEL = 2
-LAST_LEVEL = 10
-
-
-def level_of(resolution: int) -> int:
-    """Give the level L of images of 2**L pixels.
-
-    Raises:
-        ValueError: the resolution is not a power of two from 4 to 1024.
-    """
-    level = resolution.bit_length() - 1
-    if not FIRST_LEVEL <= level <= LAST_LEVEL or resolution != 2**level:
-        raise ValueError(f"resolution must be a power of two from 4 to 1024, not {resolution}")
-    return level
 
 
 def _refuse_fractions(**arguments: object) -> None:
