@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -87,6 +88,12 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     help="Checkpoints to keep, the newest ones.",
 )
 @click.option(
+    "--milestone-kimg",
+    type=click.FloatRange(min=0.001),
+    default=None,
+    help="Besides those, keep one checkpoint for ever out of so many thousand images.",
+)
+@click.option(
     "--sample-kimg",
     type=click.FloatRange(min=0.001),
     default=None,
@@ -108,6 +115,7 @@ def main(
     checkpoint_kimg: float | None,
     checkpoint_minutes: float,
     keep: int,
+    milestone_kimg: float | None,
     sample_kimg: float | None,
     tick_seconds: float,
     dry_run: bool,
@@ -138,6 +146,7 @@ def main(
             checkpoint_kimg=checkpoint_kimg or config.kimg / 50,
             checkpoint_minutes=checkpoint_minutes,
             keep=keep,
+            milestone_kimg=milestone_kimg,
             sample_kimg=sample_kimg or config.kimg / 100,
             tick_seconds=tick_seconds,
         )
@@ -146,23 +155,16 @@ def main(
         processes.close()
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Pace:
     """How often a run is watched and saved; changes no weight."""
 
-    def __init__(
-        self,
-        *,
-        checkpoint_kimg: float,
-        checkpoint_minutes: float,
-        keep: int,
-        sample_kimg: float,
-        tick_seconds: float,
-    ) -> None:
-        self.checkpoint_kimg = checkpoint_kimg
-        self.checkpoint_minutes = checkpoint_minutes
-        self.keep = keep
-        self.sample_kimg = sample_kimg
-        self.tick_seconds = tick_seconds
+    checkpoint_kimg: float
+    checkpoint_minutes: float
+    keep: int
+    milestone_kimg: float | None
+    sample_kimg: float
+    tick_seconds: float
 
 
 def _device(name: str) -> "torch.device":
@@ -319,7 +321,9 @@ def _train(
 
     stop = _StopSignals()
     trainer = Trainer(config, Stream(data, seed=config.seed), device=device, processes=processes)
-    checkpoints = Checkpoints(run / "checkpoints", keep=pace.keep)
+    checkpoints = Checkpoints(
+        run / "checkpoints", keep=pace.keep, milestone_kimg=pace.milestone_kimg
+    )
     newest = checkpoints.newest() if run.is_dir() else None
     if newest is not None:
         trainer.restore(*newest)

@@ -195,20 +195,23 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Generator:
 
 
 class Checkpoints:
-    """The newest few states of a run, in a folder of their own.
+    """The newest few states of a run, and milestones, in a folder of their own.
 
     Args:
         folder: the folder, made if it is missing.
-        keep: how many to keep.
+        keep: how many of the newest to keep.
+        milestone_kimg: thousand images between two states that are kept for ever, as milestones
+            of the run's history; None for none.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 3) -> None:
+    def __init__(self, folder: Path, *, keep: int = 3, milestone_kimg: float | None = None) -> None:
         self.folder = folder
         self.keep = keep
+        self.milestone_kimg = milestone_kimg
 
     def all(self) -> list[Path]:
         """List the checkpoints, the oldest first."""
-        return sorted(self.folder.glob("[0-9]*.safetensors"))
+        return sorted(self.folder.glob("[0-9]" * 12 + ".safetensors"))
 
     def save(self, tensors: Mapping[str, Tensor], nimg: int) -> Path:
         """Write a state and remove the oldest ones.
@@ -220,9 +223,22 @@ class Checkpoints:
         path = self.folder / f"{nimg:012d}.safetensors"
         metadata = {"kind": "checkpoint", "format_version": 1, "nimg": nimg}
         write_atomically(path, tensors, metadata)
-        for old in self.all()[: -self.keep]:
-            old.unlink()
+        older = self.all()
+        milestones = self._milestones(older)
+        for old in older[: -self.keep]:
+            if old not in milestones:
+                old.unlink()
         return path
+
+    def _milestones(self, paths: list[Path]) -> set[Path]:
+        """Choose the first state in every stretch of `milestone_kimg`."""
+        if self.milestone_kimg is None:
+            return set()
+        length = max(1, round(1000 * self.milestone_kimg))
+        first: dict[int, Path] = {}
+        for path in paths:
+            first.setdefault(int(path.stem) // length, path)
+        return set(first.values())
 
     def newest(self) -> tuple[dict[str, Tensor], int] | None:
         """Read the newest state: tensors and images shown; None where there is none.
@@ -235,8 +251,17 @@ class Checkpoints:
         paths = self.all()
         if not paths:
             return None
-        tensors, metadata = _read(paths[-1], "checkpoint")
+        return self.read(paths[-1])
+
+    @staticmethod
+    def read(path: Path) -> tuple[dict[str, Tensor], int]:
+        """Read a state: tensors and images shown.
+
+        Raises:
+            ProganError: the checkpoint is damaged.
+        """
+        tensors, metadata = _read(path, "checkpoint")
         nimg = metadata.get("nimg")
         if not isinstance(nimg, int) or nimg < 0:
-            raise ProganError(f"{paths[-1]} does not say how many images were shown")
+            raise ProganError(f"{path} does not say how many images were shown")
         return tensors, nimg

@@ -212,6 +212,15 @@ def test_checkpoints_come_back_and_old_ones_go(tmp_path: Path) -> None:
     assert newest[0]["x"].tolist() == [1e9] * 3
 
 
+def test_milestones_stay(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2, milestone_kimg=1)
+    for nimg in range(400, 5000, 400):
+        checkpoints.save({"x": torch.zeros(1)}, nimg)
+    kept = [int(path.stem) for path in checkpoints.all()]
+    assert kept == [400, 1200, 2000, 3200, 4000, 4400, 4800]
+    assert Checkpoints.read(checkpoints.all()[1])[1] == 1200
+
+
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save({"x": torch.zeros(1)}, 16)
