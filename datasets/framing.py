@@ -110,6 +110,53 @@ def frame(picture: bytes | Pixels, framing: Framing) -> Pixels:
         return np.asarray(square).reshape(side, side, framing.channels)
 
 
+def upright(picture: bytes, channels: int) -> Pixels:
+    """Decode an image file and turn it upright, without cropping or resampling.
+
+    Args:
+        picture: the bytes of an image file; what is transparent becomes white.
+        channels: 3 for colour, 1 for grey (luminance).
+
+    Returns:
+        uint8 [H, W, channels].
+
+    Raises:
+        UnusableError: the picture cannot be read.
+    """
+    with _pillow_set_up():
+        image = _decode(picture)
+        if channels == 1:
+            image = image.convert("L")
+        return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def fit(picture: Pixels, resolution: int) -> Pixels:
+    """Bring pixels to a square of some size; what is not square loses its longer ends.
+
+    Where the size is a power-of-two multiple, by box averages, as the levels of a dataset are
+    made; else by Lanczos.
+
+    Args:
+        picture: [H, W, C].
+        resolution: wanted height and width.
+
+    Returns:
+        uint8 [resolution, resolution, C].
+    """
+    left, top, size = _square("centre", picture.shape[1], picture.shape[0])
+    square = picture[top : top + size, left : left + size]
+    if size == resolution:
+        return square
+    factor, rest = divmod(size, resolution)
+    if rest == 0 and factor & (factor - 1) == 0:
+        blocks = square.reshape(resolution, factor, resolution, factor, -1)
+        return np.asarray(np.rint(blocks.mean(axis=(1, 3), dtype=np.float32)), np.uint8)
+    grey = square.shape[-1] == 1
+    image = Image.fromarray(square[..., 0] if grey else square)
+    resized = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+    return np.asarray(resized).reshape(resolution, resolution, -1)
+
+
 def _square(crop: Crop, width: int, height: int) -> tuple[int, int, int]:
     """Give left, top and size of the square to cut out."""
     if isinstance(crop, Box):

@@ -1,0 +1,210 @@
+"""Detectors: TorchScript files of several kinds, a run's critic, and the download."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from datasets.errors import DatasetError
+from progan.checkpoint import Checkpoints
+from progan.training import Trainer
+from tests.progan.making import Patterns, small_config
+from tests.tools.making import Pixels
+from tools import detectors
+from tools.detectors import CriticDetector, open_detector
+
+
+class Means(nn.Module):
+    """Means of colours, for floats or bytes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().mean(dim=[2, 3])
+
+
+class FieldStyle(nn.Module):
+    """As the field's networks: probabilities, or features on request; bytes only."""
+
+    def forward(self, x: Tensor, return_features: bool = False) -> Tensor:
+        assert x.dtype == torch.uint8
+        found = x.to(torch.float32).mean(dim=[2, 3])
+        if return_features:
+            return found
+        return found.sum(dim=1)
+
+
+class FloatsOnly(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.conv2d(x, self.weight).mean(dim=[2, 3])
+
+
+class Useless(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().mean()
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+CPU = torch.device("cpu")
+
+
+def written(path: Path, network: nn.Module) -> str:
+    torch.jit.script(network).save(str(path))  # type: ignore[no-untyped-call]
+    return str(path)
+
+
+def noise(*shape: int) -> Pixels:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("network", [Means(), FieldStyle()])
+def test_a_file_gives_its_features(tmp_path: Path, network: nn.Module) -> None:
+    detector = open_detector(written(tmp_path / "d.pt", network), CPU)
+    images = noise(130, 8, 8, 3)  # more than are looked at together
+    found = detector.features(images)
+    assert found.dtype == np.float32
+    assert found.shape == (130, 3)
+    np.testing.assert_allclose(found, images.mean(axis=(1, 2)), rtol=1e-5)
+    assert detector.sha256 == hashlib.sha256((tmp_path / "d.pt").read_bytes()).hexdigest()
+
+
+def test_a_file_that_wants_floats_gets_them_in_grey_levels(tmp_path: Path) -> None:
+    detector = open_detector(written(tmp_path / "d.pt", FloatsOnly()), CPU)
+    images = noise(3, 8, 8, 3)
+    expected = images.mean(axis=(1, 2)).sum(axis=1)
+    np.testing.assert_allclose(detector.features(images)[:, 1], expected, rtol=1e-5)
+
+
+def test_grey_images_are_shown_as_colour(tmp_path: Path) -> None:
+    detector = open_detector(written(tmp_path / "d.pt", Means()), CPU)
+    assert detector.features(noise(2, 8, 8, 1)).shape == (2, 3)
+
+
+def test_files_that_are_no_detectors_are_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "text.pt").write_text("words")
+    torch.save({"x": torch.zeros(1)}, tmp_path / "weights.pt")
+    for name in ("text.pt", "weights.pt"):
+        with pytest.raises(DatasetError, match="not a TorchScript file"):
+            open_detector(str(tmp_path / name), CPU)
+    with pytest.raises(DatasetError, match="there is no detector"):
+        open_detector(str(tmp_path / "none.pt"), CPU)
+    useless = open_detector(written(tmp_path / "useless.pt", Useless()), CPU)
+    with pytest.raises(DatasetError, match="cannot be used as a detector"):
+        useless.features(noise(2, 8, 8, 3))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run directory in mid-fade at 8 pixels."""
+    config = small_config()
+    trainer = Trainer(config, Patterns())
+    for _ in range(5):
+        trainer.round()
+    run = tmp_path / "run"
+    Checkpoints(run / "checkpoints").save(trainer.state(), trainer.nimg)
+    (run / "config.json").write_text(json.dumps({"config": config.to_json()}))
+    return run
+
+
+def test_a_runs_critic_sees_each_image_by_itself(run: Path) -> None:
+    detector = open_detector(f"critic:{run}", CPU)
+    images = noise(70, 16, 16, 3)
+    found = detector.features(images)
+    np.testing.assert_allclose(detector.features(images[66:67]), found[66:67], rtol=1e-4, atol=1e-6)
+    # At level 3: maps of from-RGB and of the block, 8 each.
+    assert found.shape == (70, 16)
+    assert found.std(axis=0).max() > 0
+    small = images.reshape(70, 8, 2, 8, 2, 3).mean(axis=(2, 4)).round().astype(np.uint8)
+    np.testing.assert_allclose(detector.features(small), found, rtol=1e-4, atol=1e-6)
+
+
+def test_another_state_of_the_critic_is_another_detector(run: Path) -> None:
+    first = CriticDetector("c", run, CPU)
+    again = CriticDetector("c", run, CPU)
+    tensors, nimg = Checkpoints(run / "checkpoints").newest() or ({}, 0)
+    tensors["critic.from_rgb.2.bias"] += 1
+    Checkpoints(run / "checkpoints").save(tensors, nimg)
+    assert first.sha256 == again.sha256 != CriticDetector("c", run, CPU).sha256
+
+
+def test_a_critic_refuses_what_it_cannot_judge(run: Path, tmp_path: Path) -> None:
+    detector = open_detector(f"critic:{run}", CPU)
+    for shape in ((2, 4, 4, 3), (2, 16, 16, 1)):
+        with pytest.raises(DatasetError, match="judges images of 8×8 pixels and 3 channels"):
+            detector.features(noise(*shape))
+    for name in ("none", "run/checkpoints"):
+        with pytest.raises(DatasetError, match="not a run directory"):
+            open_detector(f"critic:{tmp_path / name}", CPU)
+
+
+class Answer(io.BytesIO):
+    def __enter__(self) -> "Answer":
+        return self
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield tmp_path / "cache" / "progan" / "detectors"
+
+
+def test_inception_is_downloaded_once_and_checked(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "d.pt", Means())
+    data = (tmp_path / "d.pt").read_bytes()
+    asked = []
+
+    def answer(address: str, timeout: float) -> Answer:
+        asked.append(address)
+        return Answer(data)
+
+    monkeypatch.setattr("urllib.request.urlopen", answer)
+    with pytest.raises(DatasetError, match="is not what it should be"):
+        detectors.fetch_inception()
+    assert list(cache.iterdir()) == []
+    monkeypatch.setattr(detectors, "INCEPTION_SHA256", hashlib.sha256(data).hexdigest())
+    path = detectors.fetch_inception()
+    assert path.read_bytes() == data
+    assert open_detector("inception", CPU).features(noise(2, 8, 8, 3)).shape == (2, 3)
+    assert len(asked) == 2
+    path.write_bytes(b"damaged")
+    assert detectors.fetch_inception().read_bytes() == data
+    assert len(asked) == 3
+
+
+def test_an_endless_download_is_cut_off(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(Answer):
+        given = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            assert size is not None and size >= 0
+            self.given += size
+            assert self.given < 10**6
+            return bytes(size)
+
+    monkeypatch.setattr(detectors, "INCEPTION_BYTES", 500_000)
+    monkeypatch.setattr("urllib.request.urlopen", lambda address, timeout: Endless())
+    with pytest.raises(DatasetError, match="is not what it should be"):
+        detectors.fetch_inception()
+
+
+def test_without_a_network_the_user_learns_what_to_put_where(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(address: str, timeout: float) -> Answer:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr("urllib.request.urlopen", fail)
+    with pytest.raises(DatasetError) as refused:
+        open_detector("inception", CPU)
+    for part in ("unreachable", detectors.INCEPTION_ADDRESS, str(cache), "inception-2015-12-05.pt"):
+        assert part in str(refused.value)

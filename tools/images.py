@@ -1,0 +1,332 @@
+"""IMAGES on a command line: anything that yields pictures, as numbered pictures of one size.
+
+A dataset, a folder, a zip archive, a `.npy` array or a model (whose pictures are those of seeds).
+Any of them can be read anywhere, again and again, in parts: nobody need hold them all.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tokenize import TokenError
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets import pictures
+from datasets.errors import DatasetError, UnusableError
+from datasets.framing import fit, upright
+from datasets.pyramid import Dataset
+from datasets.sources import Source, open_source
+from datasets.workers import available_processors
+from progan.checkpoint import ModelFile
+from progan.latents import labels_of_seeds, latents_of_seeds
+
+Pixels = NDArray[np.uint8]
+Split = Literal["train", "held-out"]
+
+# Pixels that are read at once.
+_PIXELS_AT_ONCE = 2**23
+# As many pictures as a model gives when nobody says how many.
+_USUAL_COUNT = 10_000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some pictures.
+
+    Attributes:
+        numbers: which these are, [n]; those that could not be read are missing.
+        pixels: uint8 [n, H, W, C].
+    """
+
+    numbers: NDArray[np.int64]
+    pixels: Pixels
+
+
+class Images(ABC):
+    """Numbered pictures of one size.
+
+    Attributes:
+        name: what it was called on the command line.
+        kind: "dataset", "files", "array" or "model".
+        count: how many there are.
+        resolution: height and width in pixels.
+        channels: 3 (colour) or 1 (grey).
+        details: what else must be known to make the same pictures again; JSON values.
+    """
+
+    name: str
+    kind: str
+    count: int
+    resolution: int
+    channels: int
+    details: dict[str, str | int]
+
+    @abstractmethod
+    def name_of(self, number: int) -> str:
+        """Say what a picture is called."""
+
+    @abstractmethod
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read some pictures; those that cannot be used are left out."""
+
+    def batches(self, count: int | None = None) -> Iterator[Batch]:
+        """Go through the first `count` pictures, or all, in parts of bounded size."""
+        count = self.count if count is None else min(count, self.count)
+        size = max(1, _PIXELS_AT_ONCE // self.resolution**2)
+        for start in range(0, count, size):
+            yield self.read(range(start, min(start + size, count)))
+
+
+class DatasetImages(Images):
+    """A split of a dataset, at one of its levels."""
+
+    def __init__(self, name: str, dataset: Dataset, split: Split, resolution: int) -> None:
+        self.dataset = dataset
+        self.rows = dataset.rows(split)
+        if len(self.rows) == 0:
+            raise DatasetError(f"{name} has no {split} pictures.")
+        self._pixels = dataset.level(resolution.bit_length() - 1)
+        self.name, self.kind, self.count = name, "dataset", len(self.rows)
+        self.resolution, self.channels = resolution, dataset.channels
+        self.details = {"split": split, "fingerprint": dataset.fingerprint}
+
+    def name_of(self, number: int) -> str:
+        """Give the picture's name in the dataset's source."""
+        return self.dataset.names[int(self.rows[number])]
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read some pictures."""
+        which = np.asarray(numbers, np.int64)
+        return Batch(which, np.array(self._pixels[self.rows[which]]))
+
+
+class ModelImages(Images):
+    """What a generator makes of seeds: picture n is that of seed `seed + n`."""
+
+    def __init__(self, name: str, model: ModelFile, count: int, seed: int) -> None:
+        self._generator = model.generator
+        self.name, self.kind, self.count, self.seed = name, "model", count, seed
+        self.resolution = 2**model.generator.level
+        self.channels = model.generator.num_channels
+        self.details = {"seed": seed}
+        if "nimg" in model.trained:
+            self.details["nimg"] = model.trained["nimg"]
+
+    def name_of(self, number: int) -> str:
+        """Name the picture's seed."""
+        return f"seed {self.seed + number}"
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Draw some pictures."""
+        from tools.drawing import draw
+
+        seeds = [self.seed + int(number) for number in numbers]
+        points = latents_of_seeds(seeds, self._generator.latent_size)
+        labels = labels_of_seeds(seeds, self._generator.label_size)
+        return Batch(np.asarray(numbers, np.int64), draw(self._generator, points, labels))
+
+
+class FileImages(Images):
+    """Image files of a folder or an archive; all of one size, or brought to one."""
+
+    def __init__(self, name: str, source: Source, *, channels: int, resize: int | None) -> None:
+        self._source = source
+        self._resize = resize
+        self._pool = ThreadPoolExecutor(available_processors())
+        self.name, self.kind, self.count = name, "files", len(source.names)
+        self.channels = channels
+        self.resolution = resize or self._find_resolution()
+        self.details = {}
+
+    def name_of(self, number: int) -> str:
+        """Give the picture's name in the folder or archive."""
+        return self._source.names[number]
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Decode some pictures; what is no picture is left out.
+
+        Raises:
+            DatasetError: a picture is of another size than the first.
+        """
+        # Decoders let other threads run, so that all processors are busy.
+        found = list(self._pool.map(self._decode, numbers))
+        kept = [number for number, pixels in zip(numbers, found, strict=True) if pixels is not None]
+        size = (0, self.resolution, self.resolution, self.channels)
+        whole = [pixels for pixels in found if pixels is not None]
+        return Batch(np.array(kept, np.int64), np.stack(whole) if whole else np.empty(size, "u1"))
+
+    def _decode(self, number: int) -> Pixels | None:
+        try:
+            data = self._source.load(number)
+            pixels = upright(data, self.channels) if isinstance(data, bytes) else data
+        except (UnusableError, OSError):
+            return None
+        if self._resize is not None:
+            return fit(pixels, self._resize)
+        if pixels.shape[:2] != (self.resolution, self.resolution):
+            raise DatasetError(
+                f"{self.name}: {self.name_of(number)} has {pixels.shape[1]}×{pixels.shape[0]} "
+                f"pixels, and others have {self.resolution}×{self.resolution}; give --resize to "
+                "bring all to one size."
+            )
+        return pixels
+
+    def _find_resolution(self) -> int:
+        for number in range(self.count):
+            try:
+                data = self._source.load(number)
+                height, width = (upright(data, 3) if isinstance(data, bytes) else data).shape[:2]
+            except (UnusableError, OSError):
+                continue
+            if height != width:
+                raise DatasetError(
+                    f"{self.name}: {self.name_of(number)} is not square ({width}×{height} "
+                    "pixels); give --resize to cut out the middle."
+                )
+            return int(height)
+        raise DatasetError(f"{self.name} holds no picture that can be read.")
+
+
+class ArrayImages(Images):
+    """A `.npy` file: uint8 [N, H, W, C] or [N, C, H, W]; or floats, nominally in [-1, 1]."""
+
+    def __init__(self, name: str, array: NDArray[np.generic]) -> None:
+        if array.dtype != np.uint8 and array.dtype.kind != "f":
+            raise DatasetError(
+                f"{name} holds {array.dtype} numbers; pictures are uint8, or floats in [-1, 1]."
+            )
+        self._array = array
+        shape = array.shape
+        if len(shape) != 4 or 0 in shape or (shape[3] not in (1, 3) and shape[1] not in (1, 3)):
+            raise DatasetError(
+                f"{name} has the shape {list(shape)}; pictures are [N, H, W, C] or [N, C, H, W] "
+                "with 1 or 3 channels C."
+            )
+        self._channels_last = shape[3] in (1, 3)
+        height, width = shape[1:3] if self._channels_last else shape[2:4]
+        if height != width:
+            raise DatasetError(f"{name} holds pictures of {width}×{height} pixels: not square.")
+        self.name, self.kind, self.count = name, "array", shape[0]
+        self.resolution, self.channels = height, shape[3] if self._channels_last else shape[1]
+        self.details = {}
+
+    def name_of(self, number: int) -> str:
+        """Name the picture's row."""
+        return f"row {number}"
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read some pictures."""
+        which = np.asarray(numbers, np.int64)
+        part = self._array[which]
+        if part.dtype != np.uint8:
+            first = np.moveaxis(part, 3, 1) if self._channels_last else part
+            return Batch(which, pictures.to_uint8(np.asarray(first, np.float32)))
+        whole = np.asarray(part, np.uint8)
+        return Batch(which, whole if self._channels_last else np.moveaxis(whole, 1, 3))
+
+
+class Resized(Images):
+    """Other pictures, brought to another size."""
+
+    def __init__(self, images: Images, resolution: int) -> None:
+        self._images = images
+        self.name, self.kind, self.count = images.name, images.kind, images.count
+        self.resolution, self.channels = resolution, images.channels
+        self.details = images.details | {"resized_from": images.resolution}
+
+    def name_of(self, number: int) -> str:
+        """Say what the picture is called."""
+        return self._images.name_of(number)
+
+    def read(self, numbers: Sequence[int]) -> Batch:
+        """Read some pictures."""
+        batch = self._images.read(numbers)
+        shape = (len(batch.pixels), self.resolution, self.resolution, self.channels)
+        pixels = np.empty(shape, np.uint8)
+        for place, picture in enumerate(batch.pixels):
+            pixels[place] = fit(picture, self.resolution)
+        return replace(batch, pixels=pixels)
+
+
+def open_array(path: Path) -> NDArray[np.generic]:
+    """Map a `.npy` file of numbers into memory.
+
+    Raises:
+        DatasetError: the file is no such array; one with Python objects is never unpickled.
+    """
+    try:
+        # A damaged header can overflow in there, with a warning that tells the user nothing.
+        with np.errstate(over="ignore"):
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, TypeError, EOFError, OverflowError, TokenError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DatasetError(f"{path} is not a NumPy array file of numbers (.npy).") from None
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+        raise DatasetError(f"{path} is not a NumPy array file of numbers (.npy).")
+    return found
+
+
+def open_images(
+    text: str,
+    *,
+    split: Split = "train",
+    count: int | None = None,
+    seed: int = 0,
+    resize: int | None = None,
+    channels: int = 3,
+    device: str = "cpu",
+) -> Images:
+    """Find the pictures that IMAGES on a command line means.
+
+    Args:
+        text: a dataset, a folder or zip archive of image files, a `.npy` file, a model file or a
+            run directory.
+        split: which part of a dataset.
+        count: pictures of a model.
+        seed: the first picture's, of a model.
+        resize: pixels to bring all pictures to; None to take them as they are.
+        channels: 3 or 1; image files are turned into that.
+        device: where a model draws.
+
+    Raises:
+        DatasetError: there is nothing of that name, or nothing usable in it.
+        ProganError: a model file is damaged.
+    """
+    images = _open(Path(text), text, split, count, seed, resize, channels, device)
+    return images if resize in (None, images.resolution) else Resized(images, resize)
+
+
+def _open(
+    path: Path,
+    text: str,
+    split: Split,
+    count: int | None,
+    seed: int,
+    resize: int | None,
+    channels: int,
+    device: str,
+) -> Images:
+    if (path / "dataset.json").is_file():
+        dataset = Dataset.open(path)
+        # A smaller level is there already, made as `fit` would make it.
+        sizes = [2**level for level in dataset.levels]
+        size = dataset.resolution if resize is None or resize not in sizes else resize
+        return DatasetImages(text, dataset, split, size)
+    if path.suffix == ".safetensors" or (path / "config.json").is_file():
+        from progan.checkpoint import read_model
+
+        return ModelImages(text, read_model(path, device), count or _USUAL_COUNT, seed)
+    if path.suffix.lower() == ".npy" and path.is_file():
+        return ArrayImages(text, open_array(path))
+    if not path.exists():
+        raise DatasetError(
+            f"there is no {text}: pictures are a dataset, a folder or zip archive of image files, "
+            "a .npy file, a model file or a run directory"
+        )
+    source = open_source(text, resolution=4, channels=channels, seed=seed)
+    return FileImages(text, source, channels=channels, resize=resize)
