@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -38,14 +39,24 @@ def images(
 
     Yields:
         float32 [n, C, H, W], nominally in [-1, 1] and not clipped; the n add up to N.
+
+    Raises:
+        DatasetError: the device's memory is not enough.
     """
     device = next(generator.parameters()).device
     size = parts(generator)
     for start in range(0, len(points), size):
         z = torch.from_numpy(points[start : start + size]).to(device)
         part = None if labels is None else torch.from_numpy(labels[start : start + size]).to(device)
-        with torch.inference_mode():
-            yield generator(z, part).float().cpu().numpy()
+        try:
+            with torch.inference_mode():
+                made = generator(z, part).float().cpu().numpy()
+        except torch.OutOfMemoryError:
+            raise DatasetError(
+                f"{device} has not enough free memory for this generator; take --device cpu, or "
+                "end what else uses it."
+            ) from None
+        yield made
 
 
 def draw(generator: Generator, points: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
@@ -67,8 +78,10 @@ def read_latents(path: Path, latent_size: int) -> np.ndarray:
         DatasetError: the file is no such array; one with Python objects is never unpickled.
     """
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        # A damaged header can overflow in there, with a warning that tells the user nothing.
+        with np.errstate(over="ignore"):
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, TypeError, EOFError, OverflowError, TokenError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DatasetError(f"{path} is not a NumPy array file of numbers (.npy).") from None
@@ -79,7 +92,8 @@ def read_latents(path: Path, latent_size: int) -> np.ndarray:
             f"{path} has the shape {list(found.shape)}, and this generator takes latents of the "
             f"shape [N, {latent_size}]."
         )
-    latents = np.asarray(found, np.float32)
+    with np.errstate(over="ignore"):
+        latents = np.array(found, np.float32)
     if not np.isfinite(latents).all():
-        raise DatasetError(f"{path} holds numbers that are not finite.")
+        raise DatasetError(f"{path} holds numbers that are not finite in 32 bits.")
     return latents

@@ -1,15 +1,29 @@
 """Pictures of a generator: single files, a grid, or the network's own numbers."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from datasets import pictures
-from datasets.landing import landing
+from datasets.errors import DatasetError
 from datasets.progress import progress
 from progan.checkpoint import ModelFile
 from tools.drawing import images
+from tools.outputs import landing_file, landing_folder
+
+# The names that `picture_names` gives, so that an older folder of pictures is known as one.
+_NAMES = re.compile(r"(?:seed|latent)\d{6,18}\.(?:png|jpg)", re.ASCII)
+# More pixels than this no viewer opens, and they would take gigabytes while they are compressed.
+_MOST_PIXELS = 2**28
+# What the JPEG library takes.
+_LONGEST_JPEG_SIDE = 65500
+
+
+def picture_names(kind: str, numbers: Sequence[int]) -> list[str]:
+    """Give file names without suffix, such as seed000012; `kind` is "seed" or "latent"."""
+    return [f"{kind}{number:06d}" for number in numbers]
 
 
 def generate_files(
@@ -28,20 +42,22 @@ def generate_files(
         model: the generator.
         points: latents float32 [N, latent_size].
         labels: class numbers int64 [N], if there are classes.
-        names: file names without suffix, N.
+        names: of `picture_names`, N, at least one.
         out: the folder, which is there whole or not at all.
         suffix: .png or .jpg.
-        overwrite: whether an existing folder gives way.
+        overwrite: whether an older folder of pictures gives way.
+
+    Raises:
+        DatasetError: `out` is taken, or its folder is missing.
     """
-    with landing(out, overwrite=overwrite) as folder:
-        folder.mkdir()
+    format_name = pictures.format_of(Path(f"{names[0]}{suffix}"))
+    with landing_folder(out, overwrite=overwrite, ours=_NAMES) as folder:
         number = 0
-        with progress("Drawing pictures", total=len(points), unit="pictures") as bar:
-            for part in images(model.generator, points, labels):
-                for image in pictures.to_uint8(part):
-                    pictures.save(folder / f"{names[number]}{suffix}", image)
-                    number += 1
-                bar.advance(len(part))
+        for part in _drawn(model, points, labels):
+            for image in pictures.to_uint8(part):
+                data = pictures.encode(image, format_name)
+                (folder / f"{names[number]}{suffix}").write_bytes(data)
+                number += 1
 
 
 def generate_array(
@@ -52,20 +68,18 @@ def generate_array(
     *,
     overwrite: bool,
 ) -> None:
-    """Write the network's own output to one `.npy` file, float32 [N, C, H, W], unclipped."""
-    generator = model.generator
-    size = 2**generator.level
-    shape = (len(points), generator.num_channels, size, size)
-    with landing(out, overwrite=overwrite) as path:
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        start = 0
-        with progress("Drawing pictures", total=len(points), unit="pictures") as bar:
-            for part in images(generator, points, labels):
-                array[start : start + len(part)] = part
-                start += len(part)
-                bar.advance(len(part))
-        array.flush()
-        del array
+    """Write the network's own output to one `.npy` file, float32 [N, C, H, W], unclipped.
+
+    Arguments and errors as of `generate_files`; `out` is a file.
+    """
+    size = 2**model.generator.level
+    shape = (len(points), model.generator.num_channels, size, size)
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    # Not a memory map: when the disk is full, writing to one kills the process.
+    with landing_file(out, overwrite=overwrite) as path, path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in _drawn(model, points, labels):
+            file.write(np.ascontiguousarray(part, "<f4").data)
 
 
 def generate_grid(
@@ -77,13 +91,34 @@ def generate_grid(
     columns: int,
     overwrite: bool,
 ) -> None:
-    """Write one picture file with all images in rows."""
-    made = []
+    """Write one picture file with all images in rows.
+
+    Arguments and errors as of `generate_files`; `out` is a file that ends in .png, .jpg or .jpeg.
+
+    Raises:
+        DatasetError: the sheet would be too large.
+    """
+    format_name = pictures.format_of(out)
+    count, side = len(points), 2**model.generator.level
+    width, height = columns * side, -(-count // columns) * side
+    longest = _LONGEST_JPEG_SIDE if format_name == "jpeg" else _MOST_PIXELS
+    if width * height > _MOST_PIXELS or max(width, height) > longest:
+        raise DatasetError(
+            f"{out} would have {width}×{height} pixels, too many for one {format_name.upper()} "
+            "file; ask for fewer pictures, or for a folder of single ones."
+        )
+    with landing_file(out, overwrite=overwrite) as path:
+        made = np.empty((count, side, side, model.generator.num_channels), np.uint8)
+        start = 0
+        for part in _drawn(model, points, labels):
+            made[start : start + len(part)] = pictures.to_uint8(part)
+            start += len(part)
+        path.write_bytes(pictures.encode(pictures.grid(made, columns), format_name))
+
+
+def _drawn(model: ModelFile, points: np.ndarray, labels: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Make the generator's images part by part, and report progress."""
     with progress("Drawing pictures", total=len(points), unit="pictures") as bar:
         for part in images(model.generator, points, labels):
-            made.append(pictures.to_uint8(part))
+            yield part
             bar.advance(len(part))
-    sheet = pictures.grid(np.concatenate(made), columns)
-    data = pictures.encode(sheet, pictures.format_of(out))
-    with landing(out, overwrite=overwrite) as path:
-        path.write_bytes(data)

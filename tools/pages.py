@@ -10,35 +10,55 @@ import numpy as np
 from datasets import pictures
 
 _STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; }
+:root { color-scheme: light dark; --generated: #c2571a; --held-out: #3b78b5; }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
-.verdict { font-size: 1.2rem; border-left: .3rem solid #3b6ea5; padding-left: 1rem; }
-table { border-collapse: collapse; } th, td { padding: .25rem .8rem; text-align: right; }
+p, li { max-width: 46rem; }
+.verdict { font-size: 1.2rem; border-left: .3rem solid var(--held-out); padding-left: 1rem; }
+.key { display: inline-block; width: 1em; height: 1em; vertical-align: -.12em; }
+.key.generated { background: var(--generated); } .key.held-out { background: var(--held-out); }
+.plot { position: relative; padding: 1.6rem 0; font-size: .85rem; }
+.plot svg { display: block; width: 100%; height: 13rem; }
+.plot .generated { fill: var(--generated); } .plot .held-out { fill: var(--held-out); }
+.plot span { position: absolute; transform: translateX(-50%); white-space: nowrap; }
+.plot .tick { bottom: 0; } .plot .mark { top: 0; }
+.plot .left { transform: none; } .plot .right { transform: translateX(-100%); }
+line { stroke: currentColor; vector-effect: non-scaling-stroke; }
+table { border-collapse: collapse; }
+th, td { padding: .25rem min(.8rem, 1.5vw); text-align: right; white-space: nowrap; }
 th:first-child { text-align: left; } tr + tr { border-top: 1px solid #8886; }
+.scroll { overflow-x: auto; } summary { cursor: pointer; padding: .8rem 0; }
 .row { display: flex; flex-wrap: wrap; gap: .6rem; padding: .8rem 0; border-top: 1px solid #8886;
   break-inside: avoid; }
-figure { margin: 0; width: 8rem; } figure:first-child { margin-right: 1rem; }
+figure { margin: 0; width: min(8.5rem, 29vw); } figure:first-child { margin-right: 1.2rem; }
 figure img { width: 100%; image-rendering: pixelated; display: block; }
-figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; }
-svg { max-width: 100%; height: auto; } .scroll { overflow-x: auto; }
+figcaption { font-size: .8rem; line-height: 1.3; padding-top: .2rem; overflow-wrap: anywhere; }
+@media (max-width: 30rem) { figure:first-child { margin-right: 0; } }
 """
+# Nothing may be loaded, and nothing may run, whatever a file's name says.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+# Rows that are seen at once, so that the yardstick is not far below what is measured by it.
+_OPEN_ROWS = 10
+# Pictures of more pixels a side would make a heavy page without loss.
+_LARGEST_LOSSLESS = 64
+_BINS = 40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """Images of one kind with their neighbours, the nearest first.
 
     Attributes:
         title: "generated" or "held-out".
         entries: as in report.json.
-        pictures: for each, the image and its neighbours, uint8 [1 + K, H, W, C].
+        pictures: for each, the image and its neighbours, uint8 [N, 1 + K, H, W, C].
         total: how many images of this kind there are in all.
     """
 
     title: str
     entries: list[dict[str, Any]]
-    pictures: list[np.ndarray]
+    pictures: np.ndarray
     total: int
 
 
@@ -55,6 +75,9 @@ def neighbours_page(
         sections: what to show.
         generated: distances of generated images to their nearest training image.
         held_out: the same for held-out photographs, if there are any.
+
+    Returns:
+        HTML.
     """
     size = numbers["resolution"]
     parts = [
@@ -67,29 +90,14 @@ def neighbours_page(
         "<h2>Distance to the nearest training photograph</h2>",
         _histogram(generated, held_out),
         _table(numbers),
-        "<p>Held-out photographs were never trained on: their distances are what new faces look "
-        "like. A generator that copies has distances far to the left of theirs. Pictures of a "
-        "blurred or average face also lie near many photographs without being a copy of any, so "
-        "look at the pairs below.</p>",
     ]
-    for section in sections:
-        kind = "images" if section.title == "generated" else "photographs"
-        parts.append(
-            f"<h2>{escape(section.title.capitalize())} {kind}, the nearest first</h2>"
-            f"<p>{len(section.entries)} of {section.total} are shown, each left of its nearest "
-            "training photographs.</p>"
-        )
-        parts += [
-            _row(section.title, entry, row)
-            for entry, row in zip(section.entries, section.pictures, strict=True)
-        ]
-    parts.append(
-        "<h2>What this cannot see</h2><p>Pixels change with a shift, a crop or another light: a "
-        "copy that was moved or recoloured can seem far. And a few near pairs among thousands are "
-        "to be expected by chance.</p>"
-    )
+    if held_out is not None:
+        parts.append(_HOW_TO_READ)
+    parts += [_section(section) for section in sections]
+    parts.append(_LIMITS)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,">'
         f"<title>Nearest training photographs</title><style>{_STYLE}</style></head>\n<body><main>\n"
@@ -98,11 +106,42 @@ def neighbours_page(
     )
 
 
+_HOW_TO_READ = (
+    "<p>Held-out photographs were never trained on: their distances are those of new faces.</p><ul>"
+    "<li>Generated images far to the left of them: the generator copies, or its images are so "
+    "blurred and alike that they lie near many photographs. The pairs below tell which.</li>"
+    "<li>About where they are: its images are as new as new photographs.</li>"
+    "<li>Far to the right: its images do not look like the photographs yet.</li></ul>"
+)
+_LIMITS = (
+    "<h2>What this cannot see</h2><p>Pixels change with a shift, a crop or another light: a copy "
+    "that was moved or recoloured can seem far. And a few near pairs among thousands are to be "
+    "expected by chance.</p>"
+)
+
+
+def _section(section: Section) -> str:
+    kind = "images" if section.title == "generated" else "photographs"
+    rows = [
+        _row(section.title, entry, row)
+        for entry, row in zip(section.entries, section.pictures, strict=True)
+    ]
+    text = (
+        f"<section><h2>{escape(section.title.capitalize())} {kind}, the nearest first</h2>"
+        f"<p>{len(rows)} of {section.total}, each in front of its nearest training photographs, "
+        "with their distances.</p>" + "".join(rows[:_OPEN_ROWS])
+    )
+    if len(rows) > _OPEN_ROWS:
+        hidden = "".join(rows[_OPEN_ROWS:])
+        text += f"<details><summary>{len(rows) - _OPEN_ROWS} more</summary>{hidden}</details>"
+    return text + "</section>"
+
+
 def _row(title: str, entry: dict[str, Any], row: np.ndarray) -> str:
     place = entry["place"]
     caption = escape(entry["name"])
     if place is not None and title == "generated":
-        caption += f"<br>{place:.0%} of held-out photographs are as near"
+        caption += f"<br>nearer than {1 - place:.0%} of held-out photographs"
     figures = [_figure(row[0], f"{title} image {entry['name']}", caption)]
     for near, image in zip(entry["nearest"], row[1:], strict=True):
         mirrored = " (mirrored)" if near["mirrored"] else ""
@@ -110,16 +149,17 @@ def _row(title: str, entry: dict[str, Any], row: np.ndarray) -> str:
             _figure(
                 image,
                 f"training photograph {near['source']}",
-                f"{near['distance']:.1f} {escape(near['source'])}{mirrored}",
+                f"<b>{near['distance']:.1f}</b> {escape(near['source'])}{mirrored}",
             )
         )
     return f'<div class="row">{"".join(figures)}</div>'
 
 
 def _figure(image: np.ndarray, alternative: str, caption: str) -> str:
-    data = base64.b64encode(pictures.encode(image, "png")).decode()
+    format_name: pictures.Format = "png" if len(image) <= _LARGEST_LOSSLESS else "jpeg"
+    data = base64.b64encode(pictures.encode(image, format_name, quality=90)).decode()
     return (
-        f'<figure><img alt="{escape(alternative)}" src="data:image/png;base64,{data}">'
+        f'<figure><img alt="{escape(alternative)}" src="data:image/{format_name};base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
@@ -143,33 +183,43 @@ def _table(numbers: dict[str, Any]) -> str:
 def _histogram(generated: np.ndarray, held_out: np.ndarray | None) -> str:
     """Draw both distributions as shares, generated above the line and held-out below it."""
     both = generated if held_out is None else np.concatenate([generated, held_out])
-    edges = np.linspace(0, max(float(both.max()) * 1.02, 1e-9), 41)
-    width, middle, height = 800, 130, 110
-    shares = [
-        np.zeros(40) if values is None else np.histogram(values, edges)[0] / len(values)
-        for values in (generated, held_out)
-    ]
-    tallest = max(float(share.max()) for share in shares)
-    bars = []
-    for share, colour, sign in zip(shares, ("#c2571a", "#3b6ea5"), (1, -1), strict=True):
-        for number, value in enumerate(share / tallest * height):
+    edges = np.linspace(0, max(float(both.max()) * 1.02, 1e-9), _BINS + 1)
+    shares = {
+        name: np.histogram(values, edges)[0] / len(values)
+        for name, values in (("generated", generated), ("held-out", held_out))
+        if values is not None
+    }
+    tallest = max(float(share.max()) for share in shares.values())
+    middle = 100
+    drawn = []
+    for name, share in shares.items():
+        for number, value in enumerate(share / tallest * middle):
             if value > 0:
-                top = middle - value if sign > 0 else middle
-                bars.append(
-                    f'<rect x="{number * 20 + 1}" y="{top:.1f}" width="18" '
-                    f'height="{value:.1f}" fill="{colour}"/>'
+                top = middle - value if name == "generated" else middle
+                drawn.append(
+                    f'<rect class="{name}" x="{number * 10 + 0.5}" y="{top:.1f}" width="9" '
+                    f'height="{value:.1f}"/>'
                 )
-    ticks = "".join(
-        f'<text x="{min(max(x * 20, 14), 786)}" y="{2 * middle + 14}" text-anchor="middle">'
-        f"{edges[x]:.0f}</text>"
-        for x in range(0, 41, 8)
-    )
+    key = '<p><span class="key generated"></span> generated images, upwards'
+    around = ""
+    if held_out is not None:
+        key += '; <span class="key held-out"></span> held-out photographs, downwards'
+        mark = float(held_out.min() / edges[-1])
+        side = "left" if mark < 0.5 else "right"
+        drawn.append(
+            f'<line x1="{mark * 400:.1f}" x2="{mark * 400:.1f}" y1="0" y2="200" '
+            'stroke-dasharray="4 4"/>'
+        )
+        around = (
+            f'<span class="mark {side}" style="left:{mark:.2%}">nearest held-out: '
+            f"{held_out.min():.1f}</span>"
+        )
+    for part, place in ((0, "left"), (0.25, ""), (0.5, ""), (0.75, ""), (1, "right")):
+        label = f"{edges[-1] * part:.0f}"
+        around += f'<span class="tick {place}" style="left:{part:.0%}">{label}</span>'
     return (
-        f'<svg viewBox="0 0 {width} {2 * middle + 22}" role="img" font-size="14" '
-        'fill="currentColor" aria-label="Histogram of distances to the nearest training '
-        'photograph, generated images above, held-out photographs below">'
-        f'{"".join(bars)}<line x1="0" x2="{width}" y1="{middle}" y2="{middle}" '
-        'stroke="currentColor"/>'
-        '<text x="796" y="16" text-anchor="end">generated</text>'
-        f'<text x="796" y="{2 * middle - 8}" text-anchor="end">held-out</text>{ticks}</svg>'
+        f'{key}.</p><div class="plot"><svg viewBox="0 0 400 200" preserveAspectRatio="none" '
+        'role="img" aria-label="Histogram of distances to the nearest training photograph, '
+        'generated images above the line, held-out photographs below it">'
+        f'{"".join(drawn)}<line x1="0" x2="400" y1="{middle}" y2="{middle}"/></svg>{around}</div>'
     )

@@ -1,23 +1,30 @@
 """Films of a walk through latent space, in constant memory whatever their length."""
 
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
 
 from datasets import pictures
 from datasets.errors import DatasetError
-from datasets.landing import landing
 from datasets.progress import progress
 from progan.checkpoint import ModelFile
 from progan.latents import Walk, chunks
-from tools.drawing import images, parts
+from tools.drawing import images
+from tools.outputs import landing_file
 
 # Below this height players show a film as a stamp; pixels are repeated to reach it.
 _SMALLEST_HEIGHT = 256
 # H.264 level 5.2 allows 4096 pixels a side in practice; decoders in hardware refuse more.
 _LARGEST_SIDE = 4096
+# Pixels that are made before any are written: several frames, as a walk computes neighbouring
+# frames together, and few enough for any memory.
+_PIXELS_AT_ONCE = 2**22
+_MOST_FRAMES_AT_ONCE = 64
 # The number of BT.709 in H.264's tables of primaries and of transfer functions.
 _BT709 = 1
 
@@ -53,12 +60,10 @@ def write_video(
         overwrite: whether an existing file gives way.
 
     Raises:
-        DatasetError: the frame would be too large, or `out` exists.
+        DatasetError: the frame would be too large, or `out` is taken.
     """
-    generator = model.generator
-    cells = walk.chunk(0, 1).shape[1]
-    side = 2**generator.level
-    height, width = side * -(-cells // columns), side * min(cells, columns)
+    side = 2**model.generator.level
+    height, width = side * -(-walk.cells // columns), side * columns
     factor = zoom or frame_zoom(height, width)
     height, width = height * factor, width * factor
     if max(height, width) > _LARGEST_SIDE:
@@ -66,36 +71,51 @@ def write_video(
             f"A frame of {width}×{height} pixels is more than the {_LARGEST_SIDE} a side that "
             "players take: ask for a smaller --grid or --zoom."
         )
-    # Whole frames at once, as many as keep the processor busy.
-    frames_at_once = max(1, parts(generator) // cells)
     with (
-        landing(out, overwrite=overwrite) as path,
+        landing_file(out, overwrite=overwrite) as path,
         av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as film,
         progress("Drawing frames", total=walk.frames, unit="frames") as bar,
     ):
-        stream = film.add_stream("libx264", rate=fps)
-        stream.width, stream.height = width, height
-        # Half the colour resolution and yuv420p: what hardware decoders and browsers understand.
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(quality), "preset": "medium"}
-        # Said in the file, since a player that must guess takes another matrix for small films
-        # than for large ones, and shifts the colours of one of them.
-        stream.colorspace = Colorspace.ITU709
-        stream.color_range = ColorRange.MPEG
-        stream.color_primaries = stream.color_trc = _BT709
-        for points in chunks(walk, frames_at_once):
-            count = len(points)
-            flat = points.reshape(count * cells, -1)
-            each = None if labels is None else np.tile(labels, count)
-            made = np.concatenate([pictures.to_uint8(p) for p in images(generator, flat, each)])
-            for cell in made.reshape(count, cells, *made.shape[1:]):
-                sheet = pictures.zoom(pictures.grid(cell, columns), factor)
-                rgb = np.ascontiguousarray(np.broadcast_to(sheet, (height, width, 3)))
-                frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
-                    format="yuv420p",
-                    dst_colorspace=Colorspace.ITU709,
-                    dst_color_range=ColorRange.MPEG,
-                )
-                film.mux(stream.encode(frame))
-            bar.advance(count)
+        stream = film.add_stream("libx264", rate=Fraction(fps))
+        _describe(stream, width, height, quality)
+        for sheets in _sheets(model, walk, labels, columns):
+            for sheet in sheets:
+                film.mux(stream.encode(_frame(pictures.zoom(sheet, factor))))
+            bar.advance(len(sheets))
         film.mux(stream.encode())
+
+
+def _describe(stream: VideoStream, width: int, height: int, quality: int) -> None:
+    """Tell the encoder what comes, and the player how to show it."""
+    stream.width, stream.height = width, height
+    # Half the colour resolution and yuv420p: what hardware decoders and browsers understand.
+    stream.pix_fmt = "yuv420p"
+    stream.options = {"crf": str(quality), "preset": "medium"}
+    # Said in the file, since a player that must guess takes another matrix for small films than
+    # for large ones, and shifts the colours of one of them.
+    stream.colorspace = Colorspace.ITU709
+    stream.color_range = ColorRange.MPEG
+    stream.color_primaries = stream.color_trc = _BT709
+
+
+def _sheets(
+    model: ModelFile, walk: Walk, labels: np.ndarray | None, columns: int
+) -> Iterator[list[np.ndarray]]:
+    """Draw the frames, some at a time, uint8 [H, W, C] each."""
+    pixels = walk.cells << 2 * model.generator.level
+    at_once = int(np.clip(_PIXELS_AT_ONCE // pixels, 1, _MOST_FRAMES_AT_ONCE))
+    for points in chunks(walk, at_once):
+        flat = points.reshape(-1, points.shape[-1])
+        each = None if labels is None else np.tile(labels, len(points))
+        parts = [pictures.to_uint8(part) for part in images(model.generator, flat, each)]
+        made = np.concatenate(parts)
+        frames = made.reshape(len(points), walk.cells, *made.shape[1:])
+        yield [pictures.grid(cells, columns) for cells in frames]
+
+
+def _frame(sheet: np.ndarray) -> av.VideoFrame:
+    """Turn uint8 [H, W, C] into a frame as it is encoded."""
+    rgb = np.ascontiguousarray(np.broadcast_to(sheet, (*sheet.shape[:2], 3)))
+    return av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+    )

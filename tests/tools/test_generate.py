@@ -1,0 +1,309 @@
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from progan.latents import latents_of_seeds
+from progan.networks import Generator
+from tests.tools.conftest import Tool
+from tests.tools.making import Pixels, assert_pixels_of, names, write_model
+from tools import drawing, generate
+
+Array = NDArray[np.float32]
+
+
+def output_of(generator: Generator, seeds: list[int], labels: list[int] | None = None) -> Array:
+    points = torch.from_numpy(latents_of_seeds(seeds, generator.latent_size))
+    with torch.no_grad():
+        made = generator(points, None if labels is None else torch.tensor(labels))
+    return np.asarray(made)
+
+
+def opened(path: Path, format_name: str = "PNG") -> Pixels:
+    with Image.open(path) as picture:
+        assert picture.format == format_name
+        pixels = np.asarray(picture)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Generator:
+    return write_model(tmp_path / "model.safetensors")
+
+
+def test_a_folder_of_the_pictures_of_some_seeds(
+    tool: Tool, tmp_path: Path, model: Generator
+) -> None:
+    ended = tool("generate", "model.safetensors", "faces", "--seeds", "3,7-9,1234567")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out == "5 pictures: faces\n"
+    seeds = [3, 7, 8, 9, 1234567]
+    assert names(tmp_path / "faces") == [f"seed{seed:06d}.png" for seed in seeds]
+    made = np.stack([opened(tmp_path / f"faces/seed{seed:06d}.png") for seed in seeds])
+    assert_pixels_of(model, made, output_of(model, seeds))
+    assert names(tmp_path) == ["faces", "model.safetensors"]
+
+
+def test_by_default_there_are_64_pictures_of_a_run_directory(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    write_model(tmp_path / "run" / "generator.safetensors")
+    assert tool("generate", "run", "faces").status == 0
+    assert names(tmp_path / "faces") == [f"seed{seed:06d}.png" for seed in range(64)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grid_has_each_seed_in_its_cell(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    monkeypatch.setattr(drawing, "_PIXELS_AT_ONCE", 4 * 256)  # Four pictures.
+    generator = write_model(tmp_path / "model.safetensors", channels=channels)
+    words = ["generate", "model.safetensors"]
+    assert tool(*words, "grid.png", "--grid", "3x2").status == 0
+    sheet = opened(tmp_path / "grid.png")
+    assert sheet.shape == (32, 48, channels)
+    cells = [sheet[y : y + 16, x : x + 16] for y in (0, 16) for x in (0, 16, 32)]
+    assert_pixels_of(generator, np.stack(cells), output_of(generator, list(range(6))))
+    # Without --grid, a name of a picture makes rows of eight.
+    assert tool(*words, "some.png", "--seeds", "5-14").status == 0
+    sheet = opened(tmp_path / "some.png")
+    assert sheet.shape == (32, 128, channels)
+    assert_pixels_of(generator, sheet[None, 16:, 16:32], output_of(generator, [14]))
+    assert (sheet[16:, 32:] == 255).all()
+
+
+def test_numbers_are_the_networks_own(tool: Tool, tmp_path: Path, model: Generator) -> None:
+    assert tool("generate", "model.safetensors", "a.npy", "--seeds", "2,0").status == 0
+    made = np.load(tmp_path / "a.npy", allow_pickle=False)
+    assert (made.dtype, made.shape) == (np.dtype("<f4"), (2, 3, 16, 16))
+    assert made == pytest.approx(output_of(model, [2, 0]), abs=1e-5)
+    assert np.abs(made).max() > 1
+    assert tool("generate", "model.safetensors", "b", "--format", "npy").status == 0
+    assert np.load(tmp_path / "b").shape == (64, 3, 16, 16)
+
+
+def test_latents_of_a_file(tool: Tool, tmp_path: Path, model: Generator) -> None:
+    # In 32 bits, which could be handed on as they lie in the file; and longer than they need be.
+    points = np.random.default_rng(0).normal(0, 5, (3, 8)).astype(np.float32)
+    np.save(tmp_path / "mine.npy", points)
+    ended = tool("generate", "model.safetensors", "faces", "--latents", "mine.npy")
+    assert (ended.status, ended.err) == (0, "")
+    assert names(tmp_path / "faces") == [f"latent{number:06d}.png" for number in range(3)]
+    made = np.stack([opened(tmp_path / f"faces/latent{n:06d}.png") for n in range(3)])
+    with torch.no_grad():
+        assert_pixels_of(model, made, model(torch.from_numpy(points)).numpy())
+
+
+@pytest.mark.filterwarnings("error")
+def test_jpeg_pictures_look_like_the_others(tool: Tool, tmp_path: Path, model: Generator) -> None:
+    words = ["generate", "model.safetensors"]
+    assert tool(*words, "jpegs", "--seeds", "4", "--format", "jpeg").status == 0
+    assert tool(*words, "one.JPG", "--seeds", "4").status == 0
+    assert names(tmp_path / "jpegs") == ["seed000004.jpg"]
+    made = opened(tmp_path / "jpegs/seed000004.jpg", "JPEG")
+    exact = np.moveaxis((np.clip(output_of(model, [4])[0], -1, 1) + 1) * 127.5, 0, -1)
+    assert np.abs(made - exact).mean() < 4
+    assert np.array_equal(made, opened(tmp_path / "one.JPG", "JPEG"))
+
+
+def test_classes(tool: Tool, tmp_path: Path) -> None:
+    generator = write_model(tmp_path / "m", classes=["cat", "dog", "2"])
+    for options, labels in (
+        ([], [2, 0, 1]),
+        (["--class", "dog"], [1, 1, 1]),
+        (["--class", "0"], [0, 0, 0]),
+        (["--class", "2"], [2, 2, 2]),
+    ):
+        assert tool("generate", "m", "a.npy", "--seeds", "2-4", *options).status == 0
+        expected = output_of(generator, [2, 3, 4], labels)
+        assert np.load(tmp_path / "a.npy") == pytest.approx(expected, abs=1e-5)
+        (tmp_path / "a.npy").unlink()
+    for name in ("fox", "3", "-1", ""):
+        ended = tool("generate", "m", "a.npy", "--class", name)
+        assert ended.status == 2
+        assert f"no class {name!r}; give one of the numbers 0 to 2 or cat, dog, 2" in ended.err
+    write_model(tmp_path / "without")
+    ended = tool("generate", "without", "a.npy", "--class", "cat")
+    assert ended.status == 2
+    assert "has no classes" in ended.err
+    assert names(tmp_path) == ["m", "without"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["out", "--seeds", "1,2,1"], 2, "a seed is named twice"),
+        (["out", "--seeds", "1-x"], 2, "'1-x' is not a list of seeds"),
+        (["out", "--seeds", "9-3"], 2, "'9-3' runs backwards"),
+        (["out", "--seeds", "0-1000000"], 2, "more than 1000000 seeds"),
+        (["out", "--seeds", "-1"], 2, "not a list of seeds"),
+        (["out", "--seeds", "1,,2"], 2, "not a list of seeds"),
+        (["out", "--seeds", ""], 2, "not a list of seeds"),
+        (["out", "--seeds", "٣"], 2, "not a list of seeds"),
+        (["out", "--seeds", "1" + "0" * 18], 2, "not a list of seeds"),
+        (["out", "--seeds", "1", "--latents", "x.npy"], 2, "either --seeds or --latents"),
+        (["out", "--latents", "nowhere.npy"], 1, "nowhere.npy: No such file"),
+        (["out", "--latents", "model.safetensors"], 1, "not a NumPy array"),
+        (["out", "--latents", "folder"], 1, "folder: Is a directory"),
+        (["out", "--grid", "2x2"], 2, "must end in .png or .jpg"),
+        (["out.png", "--grid", "0x2"], 2, "not columns and rows"),
+        (["out.png", "--grid", "2"], 2, "not columns and rows"),
+        (["out.png", "--grid", "2x2", "--seeds", "0-4"], 2, "5 pictures do not fit into 2x2"),
+        (["out.png", "--format", "jpeg"], 2, "jpeg does not fit out.png"),
+        (["out.jpg", "--format", "npy"], 2, "npy does not fit out.jpg"),
+        (["out.npy", "--format", "png"], 2, "png does not fit out.npy"),
+        (["out.npy", "--grid", "2x2"], 2, "does not go with the format npy"),
+        (["out", "--format", "gif"], 2, "--format"),
+        (["no/out"], 1, "no is not a folder"),
+        (["no/out.png"], 1, "no is not a folder"),
+        (["no/out.npy"], 1, "no is not a folder"),
+        (["folder"], 1, "folder exists already"),
+        (["folder.png"], 1, "folder.png exists already"),
+        (["folder.png", "--overwrite"], 1, "folder.png is a folder"),
+        (["model.safetensors", "--overwrite"], 2, "is read from"),
+        (["folder", "--overwrite"], 1, "folder holds thesis.txt"),
+        (["out", "--device", "teapot"], 2, "'teapot' cannot be used on this machine"),
+        (["out", "--device", "meta"], 2, "'meta' cannot be used on this machine"),
+        (["out", "--device", "cuda:99"], 2, "'cuda:99' cannot be used on this machine"),
+        (["out", "--device", ""], 2, "'' cannot be used on this machine"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_leave_nothing(
+    tool: Tool,
+    tmp_path: Path,
+    model: Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    status: int,
+    sentence: str,
+) -> None:
+    def draw(*_: object) -> Iterator[Array]:
+        raise AssertionError("No minutes of work before the refusal.")
+
+    monkeypatch.setattr(generate, "images", draw)
+    for folder in ("folder", "folder.png"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "thesis.txt").write_text("years of work")
+    before = names(tmp_path)
+    ended = tool("generate", "model.safetensors", *words)
+    assert ended.status == status
+    assert sentence in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err
+    assert status == 2 or len(ended.err.splitlines()) == 1
+    assert ended.out == ""
+    assert names(tmp_path) == before
+    assert names(tmp_path / "folder") == names(tmp_path / "folder.png") == ["thesis.txt"]
+
+
+def test_models_that_are_none(tool: Tool, tmp_path: Path) -> None:
+    write_model(tmp_path / "model.safetensors")
+    data = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "cut").write_bytes(data[:-100])
+    (tmp_path / "stub").write_bytes(data[:20])
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "noise").write_bytes(np.random.default_rng(0).bytes(5000))
+    (tmp_path / "run").mkdir()
+    before = names(tmp_path)
+    for model, sentence in (
+        ("nowhere", "there is no model file or run directory nowhere"),
+        ("cut", "cut is damaged or not a safetensors file"),
+        ("stub", "stub is damaged or not a safetensors file"),
+        ("empty", "empty is damaged or not a safetensors file"),
+        ("noise", "noise is damaged or not a safetensors file"),
+        ("run", "run holds no generator.safetensors"),
+    ):
+        ended = tool("generate", model, "out")
+        assert (ended.status, ended.out) == (1, "")
+        assert sentence in ended.err
+        assert len(ended.err.splitlines()) == 1
+        assert names(tmp_path) == before
+
+
+def test_existing_results_are_replaced_only_when_told(
+    tool: Tool, tmp_path: Path, model: Generator
+) -> None:
+    words = ["generate", "model.safetensors"]
+    for out in ("faces", "grid.png", "numbers.npy"):
+        assert tool(*words, out, "--seeds", "0-2").status == 0
+        ended = tool(*words, out, "--seeds", "5")
+        assert (ended.status, ended.out) == (1, "")
+        assert (
+            ended.err == f"Error: {out} exists already; choose another name, or give --overwrite.\n"
+        )
+        assert tool(*words, out, "--seeds", "5", "--overwrite").status == 0
+    assert names(tmp_path / "faces") == ["seed000005.png"]
+    assert opened(tmp_path / "grid.png").shape[:2] == (16, 16)
+    assert len(np.load(tmp_path / "numbers.npy")) == 1
+    # Pictures of latents are the same verb's, and of the other format too.
+    np.save(tmp_path / "mine.npy", np.ones((2, 8)))
+    options = ["--latents", "mine.npy", "--format", "jpeg", "--overwrite"]
+    assert tool(*words, "faces", *options).status == 0
+    assert names(tmp_path / "faces") == ["latent000000.jpg", "latent000001.jpg"]
+    (tmp_path / "faces" / "latent000000.jpg").rename(tmp_path / "faces" / "holiday.jpg")
+    assert tool(*words, "faces", "--overwrite").status == 1
+    assert names(tmp_path / "faces") == ["holiday.jpg", "latent000001.jpg"]
+
+
+@pytest.mark.parametrize("out", ["faces", "grid.png", "numbers.npy"])
+def test_what_is_interrupted_leaves_nothing(
+    tool: Tool, tmp_path: Path, model: Generator, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    def draw(*_: object) -> Iterator[Array]:
+        yield np.zeros((2, 3, 16, 16), np.float32)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generate, "images", draw)
+    ended = tool("generate", "model.safetensors", out, "--seeds", "0-3")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.strip() == "Stopped."
+    assert names(tmp_path) == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("out", ["faces", "grid.png", "numbers.npy"])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    tool: Tool, tmp_path: Path, model: Generator, out: str
+) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file may grow beyond this: as with a full disk, writing fails in the middle.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, usual[1]))
+    try:
+        ended = tool("generate", "model.safetensors", out, "--seeds", "0-3")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert (ended.status, ended.out) == (1, "")
+    assert "File too large" in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert names(tmp_path) == ["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("out", "grid", "pixels"),
+    [("grid.png", "300x300", "19200×19200"), ("grid.jpg", "4x500", "256×32000")],
+)
+def test_a_sheet_that_is_too_large_is_refused_before_it_is_drawn(
+    tool: Tool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    out: str,
+    grid: str,
+    pixels: str,
+) -> None:
+    def draw(*_: object) -> Iterator[Array]:
+        raise AssertionError("No minutes of work before the refusal.")
+
+    monkeypatch.setattr(generate, "images", draw)
+    # Seeds are counted, not drawn: so many latents would take seconds.
+    monkeypatch.setattr(
+        "progan.latents.latents_of_seeds",
+        lambda seeds, size: np.zeros((len(seeds), size), np.float32),
+    )
+    monkeypatch.setattr(generate, "_LONGEST_JPEG_SIDE", 30000)
+    write_model(tmp_path / "model.safetensors", resolution=64)
+    ended = tool("generate", "model.safetensors", out, "--grid", grid)
+    assert (ended.status, ended.out) == (1, "")
+    assert f"{out} would have {pixels} pixels" in ended.err
+    assert names(tmp_path) == ["model.safetensors"]

@@ -1,0 +1,151 @@
+"""What the commands of this door have in common: options, and what is read from them."""
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from progan.checkpoint import ModelFile
+
+PATH = click.Path(path_type=Path)
+# Random numbers are drawn from 64 bits of seed; what is typed stays well below.
+SEED = click.IntRange(0, 10**18)
+_MOST_SEEDS = 1_000_000
+# So many class names can be read in an error message.
+_NAMES_TOLD = 20
+
+overwrite = click.option("--overwrite", is_flag=True, help="Replace an older result of this name.")
+device = click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto."
+)
+class_name = click.option(
+    "--class", "class_name", help="Name or number of the class; by default each in turn."
+)
+
+
+class Seeds(click.ParamType[list[int]]):
+    """Seeds such as `0-63` or `1,5,9-12`."""
+
+    name = "seeds"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[int]:
+        """Turn what was typed into seeds, or end with a usage error."""
+        seeds: list[int] = []
+        for part in str(value).split(","):
+            match = re.fullmatch(r"\s*([0-9]{1,18})(?:-([0-9]{1,18}))?\s*", part, re.ASCII)
+            if not match:
+                self.fail(f"{value!r} is not a list of seeds such as 0-63 or 1,5,9-12.", param, ctx)
+            first = int(match[1])
+            last = int(match[2] or first)
+            if last < first:
+                self.fail(f"{part.strip()!r} runs backwards.", param, ctx)
+            if len(seeds) + last - first >= _MOST_SEEDS:
+                self.fail(f"{value!r} is more than {_MOST_SEEDS} seeds.", param, ctx)
+            seeds += range(first, last + 1)
+        return seeds
+
+
+class Grid(click.ParamType[tuple[int, int]]):
+    """Columns and rows such as `8x8`."""
+
+    name = "grid"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Turn what was typed into columns and rows, or end with a usage error."""
+        match = re.fullmatch(r"([1-9][0-9]{0,2})x([1-9][0-9]{0,2})", str(value), re.ASCII)
+        if not match:
+            self.fail(f"{value!r} is not columns and rows such as 8x8.", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+class Seconds(click.FloatRange):
+    """A span of time within bounds; what is not a number is outside any."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Turn what was typed into a float, or end with a usage error."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return seconds
+
+
+def read_model(path: Path, device_name: str) -> "ModelFile":
+    """Read the generator that MODEL means, onto the device that --device means.
+
+    Raises:
+        click.BadParameter: there is no such device.
+        ProganError: there is no such model, or it is damaged.
+    """
+    import torch
+
+    from progan.checkpoint import read_model
+    from tools.drawing import best_device
+
+    try:
+        where = best_device() if device_name == "auto" else torch.device(device_name)
+        # There and back: some devices of torch's take numbers and give none.
+        torch.zeros(1, device=where).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise click.BadParameter(
+            f"{device_name!r} cannot be used on this machine ({reason})", param_hint="--device"
+        ) from None
+    return read_model(path, where)
+
+
+def labels_for(
+    model: "ModelFile", class_name: str | None, numbers: list[int]
+) -> "np.ndarray | None":
+    """Give each picture a class number, int64 [N]; None if the model has no classes.
+
+    Args:
+        model: its generator's classes count.
+        class_name: what was typed as --class: a name or a number; None for each class in turn.
+        numbers: the pictures' seeds, or their places.
+
+    Raises:
+        click.BadParameter: there is no such class.
+    """
+    import numpy as np
+
+    from progan.latents import labels_of_seeds
+
+    size = model.generator.label_size
+    if class_name is None:
+        return labels_of_seeds(numbers, size)
+    if size == 0:
+        raise click.BadParameter("this model has no classes", param_hint="--class")
+    if class_name in model.classes:
+        return np.full(len(numbers), model.classes.index(class_name), np.int64)
+    if class_name.isascii() and class_name.isdigit() and int(class_name) < size:
+        return np.full(len(numbers), int(class_name), np.int64)
+    names = f"the numbers 0 to {size - 1}"
+    if 0 < len(model.classes) <= _NAMES_TOLD:
+        names += f" or {', '.join(model.classes)}"
+    raise click.BadParameter(
+        f"there is no class {class_name!r}; give one of {names}", param_hint="--class"
+    )
+
+
+def refuse_input_as_output(out: Path, *inputs: Path | None) -> None:
+    """Refuse to replace what is being read.
+
+    Raises:
+        click.BadParameter: OUT is one of the inputs.
+    """
+    for given in inputs:
+        if given is not None and out.exists() and given.exists() and out.samefile(given):
+            raise click.BadParameter(f"{out} is read from: choose another name", param_hint="OUT")
