@@ -49,6 +49,9 @@ def _kind_of_output(out: Path, format_name: str | None, grid: bool) -> str:
     "--grid", type=options.Grid(), help="One picture of columns x rows instead of single ones."
 )
 @click.option(
+    "--zoom", type=click.IntRange(1, 64), default=1, help="Repeat each pixel of a grid so often."
+)
+@click.option(
     "--format",
     "format_name",
     type=click.Choice(["png", "jpeg", "npy"]),
@@ -64,6 +67,7 @@ def generate(
     seeds: list[int] | None,
     latents_file: Path | None,
     grid: tuple[int, int] | None,
+    zoom: int,
     format_name: str | None,
     class_name: str | None,
     device: str,
@@ -82,6 +86,8 @@ def generate(
     if seeds is not None and len(set(seeds)) < len(seeds):
         raise click.BadParameter("a seed is named twice", param_hint="--seeds")
     kind = _kind_of_output(out, format_name, grid is not None)
+    if zoom > 1 and kind != "sheet":
+        raise click.UsageError("--zoom is for grids.")
     options.refuse_input_as_output(out, model, latents_file)
     loaded = options.read_model(model, device)
     latent_size = loaded.generator.latent_size
@@ -98,7 +104,9 @@ def generate(
             raise click.BadParameter(
                 f"{len(points)} pictures do not fit into {columns}x{rows}", param_hint="--grid"
             )
-        work.generate_grid(loaded, points, labels, out, columns=columns, overwrite=overwrite)
+        work.generate_grid(
+            loaded, points, labels, out, columns=columns, zoom=zoom, overwrite=overwrite
+        )
     elif kind == "array":
         work.generate_array(loaded, points, labels, out, overwrite=overwrite)
     else:

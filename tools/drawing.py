@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ import torch
 from datasets import pictures
 from datasets.errors import DatasetError
 from progan.networks import Generator
+from tools.arrays import open_array
 
 # Pixels made at once: enough to keep a processor busy, little enough for any memory.
 _PIXELS_AT_ONCE = 2**18
@@ -77,16 +77,7 @@ def read_latents(path: Path, latent_size: int) -> np.ndarray:
     Raises:
         DatasetError: the file is no such array; one with Python objects is never unpickled.
     """
-    try:
-        # A damaged header can overflow in there, with a warning that tells the user nothing.
-        with np.errstate(over="ignore"):
-            found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, TypeError, EOFError, OverflowError, TokenError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise DatasetError(f"{path} is not a NumPy array file of numbers (.npy).") from None
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
-        raise DatasetError(f"{path} is not a NumPy array file of numbers (.npy).")
+    found = open_array(path)
     if found.ndim != 2 or found.shape[1] != latent_size or len(found) == 0:
         raise DatasetError(
             f"{path} has the shape {list(found.shape)}, and this generator takes latents of the "

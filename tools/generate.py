@@ -89,9 +89,10 @@ def generate_grid(
     out: Path,
     *,
     columns: int,
+    zoom: int = 1,
     overwrite: bool,
 ) -> None:
-    """Write one picture file with all images in rows.
+    """Write one picture file with all images in rows, each pixel repeated `zoom` times.
 
     Arguments and errors as of `generate_files`; `out` is a file that ends in .png, .jpg or .jpeg.
 
@@ -100,7 +101,7 @@ def generate_grid(
     """
     format_name = pictures.format_of(out)
     count, side = len(points), 2**model.generator.level
-    width, height = columns * side, -(-count // columns) * side
+    width, height = zoom * columns * side, zoom * -(-count // columns) * side
     longest = _LONGEST_JPEG_SIDE if format_name == "jpeg" else _MOST_PIXELS
     if width * height > _MOST_PIXELS or max(width, height) > longest:
         raise DatasetError(
@@ -113,7 +114,8 @@ def generate_grid(
         for part in _drawn(model, points, labels):
             made[start : start + len(part)] = pictures.to_uint8(part)
             start += len(part)
-        path.write_bytes(pictures.encode(pictures.grid(made, columns), format_name))
+        sheet = pictures.zoom(pictures.grid(made, columns), zoom)
+        path.write_bytes(pictures.encode(sheet, format_name))
 
 
 def _drawn(model: ModelFile, points: np.ndarray, labels: np.ndarray | None) -> Iterator[np.ndarray]:

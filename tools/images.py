@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tokenize import TokenError
 from typing import Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from datasets.sources import Source, open_source
 from datasets.workers import available_processors
 from progan.checkpoint import ModelFile
 from progan.latents import labels_of_seeds, latents_of_seeds
+from tools.arrays import open_array
 
 Pixels = NDArray[np.uint8]
 Split = Literal["train", "held-out"]
@@ -250,25 +250,6 @@ class Resized(Images):
         for place, picture in enumerate(batch.pixels):
             pixels[place] = fit(picture, self.resolution)
         return replace(batch, pixels=pixels)
-
-
-def open_array(path: Path) -> NDArray[np.generic]:
-    """Map a `.npy` file of numbers into memory.
-
-    Raises:
-        DatasetError: the file is no such array; one with Python objects is never unpickled.
-    """
-    try:
-        # A damaged header can overflow in there, with a warning that tells the user nothing.
-        with np.errstate(over="ignore"):
-            found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, TypeError, EOFError, OverflowError, TokenError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise DatasetError(f"{path} is not a NumPy array file of numbers (.npy).") from None
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
-        raise DatasetError(f"{path} is not a NumPy array file of numbers (.npy).")
-    return found
 
 
 def open_images(

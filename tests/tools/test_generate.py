@@ -307,3 +307,14 @@ def test_a_sheet_that_is_too_large_is_refused_before_it_is_drawn(
     assert (ended.status, ended.out) == (1, "")
     assert f"{out} would have {pixels} pixels" in ended.err
     assert names(tmp_path) == ["model.safetensors"]
+
+
+def test_a_grid_can_be_enlarged(tool: Tool, tmp_path: Path) -> None:
+    write_model(tmp_path / "m.safetensors")
+    for zoom in (1, 3):
+        ended = tool("generate", "m.safetensors", f"{zoom}.png", "--grid", "2x2", "--zoom", zoom)
+        assert ended.status == 0, ended.err
+    small, large = (np.asarray(Image.open(tmp_path / f"{zoom}.png")) for zoom in (1, 3))
+    np.testing.assert_array_equal(large, np.kron(small, np.ones((3, 3, 1), np.uint8)))
+    refused = tool("generate", "m.safetensors", "folder", "--zoom", "2")
+    assert (refused.status, "--zoom is for grids" in refused.err) == (2, True)
