@@ -16,6 +16,7 @@ install: $(VENV)/installed
 # From drawn faces to a trained generator, its film and its report, in minutes on a CPU. Run again,
 # it goes on where it was.
 demo: install
+	mkdir -p demo
 	test -d demo/dataset || $(BIN)/python -m datasets prepare drawn:4000 demo/dataset --resolution 32
 	$(BIN)/python train.py demo/dataset demo/run --preset small
 	$(BIN)/python -m tools generate demo/run demo/faces.png --grid 12x6 --zoom 3 --overwrite
