@@ -34,10 +34,13 @@ def write_atomically(path: Path, tensors: Mapping[str, Tensor], metadata: dict[s
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         try:
+            part.touch()
+            mode = part.stat().st_mode
             # One key, so that the same state gives the same bytes.
             save_file(whole, part, {_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
         except SafetensorError as error:
             raise OSError(f"cannot write {path}: {error}") from None
+        part.chmod(mode)  # The library makes files that nobody else can read.
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)

@@ -180,7 +180,7 @@ def preset(name: str, processes: int = 1, **settings: Any) -> Config:
             values = {
                 "fmap_base": 512,
                 "fmap_max": 64,
-                "kimg": 55,
+                "kimg": 60,
                 "fade_kimg": "8,8:4,16:6",
                 "hold_kimg": "5,4:8,8:4,16:4",
                 # Where few images can be shown, many small steps learn more than few large ones.

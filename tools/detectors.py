@@ -70,13 +70,26 @@ class ScriptDetector:
 
     The field's networks are called with `return_features=True` and uint8 images; a file that knows
     no such argument is called with the images alone, and one that wants floats gets 0 … 255.
+
+    Args:
+        name: what it was called on the command line.
+        path: the file.
+        device: where to compute.
+        perceptual: ask for the layers of perceptual similarity first, as the field's VGG16 file
+            gives them: squared distances of these features are LPIPS.
+
+    Raises:
+        DatasetError: the file is not TorchScript.
     """
 
-    def __init__(self, name: str, path: Path, device: torch.device) -> None:
+    def __init__(
+        self, name: str, path: Path, device: torch.device, *, perceptual: bool = False
+    ) -> None:
         data = _bytes_of(path)
         self.name = name
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._device = device
+        self._perceptual = perceptual
         try:
             load: Callable[..., Any] = torch.jit.load
             self._network = load(str(path), map_location=device)
@@ -96,7 +109,9 @@ class ScriptDetector:
     def _some(self, images: Pixels) -> Features:
         pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, 3, 1))).to(self._device)
         pixels = pixels.expand(-1, 3, -1, -1)  # grey as colour
+        perceptual = {"resize_images": False, "return_lpips": True}
         ways = [self._call] if self._call else [
+            *([(perceptual, torch.uint8)] if self._perceptual else []),
             ({"return_features": True}, torch.uint8),
             ({}, torch.uint8),
             ({"return_features": True}, torch.float32),

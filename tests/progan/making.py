@@ -1,14 +1,23 @@
 """Images without files, and small runs, for the tests of training."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 from numpy.typing import NDArray
 
 from progan.config import Config
-from progan.layers import downscale
 
-__all__ = ["Patterns", "downscale", "small_config"]
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small would spend their time on waking threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Patterns:

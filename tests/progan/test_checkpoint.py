@@ -74,6 +74,14 @@ def test_the_same_generator_gives_the_same_bytes(tmp_path: Path) -> None:
     assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_model_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    save_model(tmp_path / "model.safetensors", small_generator())
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
 def test_a_run_directory_means_its_newest_average(tmp_path: Path) -> None:
     save_model(tmp_path / "generator.safetensors", small_generator())
     assert progan.load(tmp_path).resolution == 16

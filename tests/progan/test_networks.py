@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy import signal, stats
 
 from progan.networks import Critic, Generator
 from tests.progan import reference
+from tests.progan.making import one_thread as one_thread
 from tests.progan.reference import Array
 
 # With these, nf differs from level to level: 16, 16, 16, 8, 4.
@@ -28,13 +29,7 @@ SEED = 20180226
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small would spend their time on waking threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def randomized(network: Network) -> Network:

@@ -4,7 +4,6 @@ The step is compared with a second one that is written here in the plainest way:
 by their formulas, networks of float64.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,9 @@ from progan.networks import Critic, Generator
 from progan.objectives import critic_objective, generator_objective
 from progan.training import Trainer, crossed, train
 from tests.progan.making import Patterns, small_config
+from tests.progan.making import one_thread as one_thread
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small would spend their time on waking threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class PlainAdam:
