@@ -303,6 +303,7 @@ def test_training_that_breaks_down_keeps_the_last_good_checkpoint(
     assert program(dataset, run, *TINY, "--kimg", "0.2").status == 0
     before = {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
     before[run / "generator.safetensors"] = (run / "generator.safetensors").read_bytes()
+
     def broken(*args: object, **options: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         loss, scalars = critic_objective(*args, **options)  # type: ignore[arg-type]
         return loss / 0, scalars
