@@ -106,6 +106,30 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Seconds between two status lines.",
 )
+@click.option(
+    "--metric",
+    "metrics",
+    default="",
+    metavar="NAME[,NAME…]",
+    help="Measure the average generator as it learns: swd, ms-ssim, fid … (python -m tools "
+    "metrics --help).",
+)
+@click.option(
+    "--metric-kimg",
+    type=click.FloatRange(min=0.001),
+    default=None,
+    help="Thousand images between two measurements; by default a twentieth of --kimg.",
+)
+@click.option(
+    "--metric-images",
+    type=click.IntRange(min=2),
+    default=1000,
+    show_default=True,
+    help="Images to measure of each side.",
+)
+@click.option(
+    "--detector", default=None, help="For metrics of features: inception, critic:RUN or a file."
+)
 @click.option("--dry-run", is_flag=True, help="Print configuration and schedule, and exit.")
 def main(
     dataset: Path,
@@ -118,6 +142,10 @@ def main(
     milestone_kimg: float | None,
     sample_kimg: float | None,
     tick_seconds: float,
+    metrics: str,
+    metric_kimg: float | None,
+    metric_images: int,
+    detector: str | None,
     dry_run: bool,
     **settings: Any,
 ) -> None:
@@ -149,6 +177,10 @@ def main(
             milestone_kimg=milestone_kimg,
             sample_kimg=sample_kimg or config.kimg / 100,
             tick_seconds=tick_seconds,
+            metrics=_metrics(metrics, detector),
+            metric_kimg=metric_kimg or config.kimg / 20,
+            metric_images=metric_images,
+            detector=detector,
         )
         _train(config, data, run, where, processes, pace)
     finally:
@@ -165,6 +197,22 @@ class _Pace:
     milestone_kimg: float | None
     sample_kimg: float
     tick_seconds: float
+    metrics: tuple[str, ...]
+    metric_kimg: float
+    metric_images: int
+    detector: str | None
+
+
+def _metrics(text: str, detector: str | None) -> tuple[str, ...]:
+    """Read `--metric`."""
+    from tools.metrics.registry import chosen, need_features
+
+    if not text:
+        return ()
+    names = tuple(metric.name for metric in chosen(part.strip() for part in text.split(",")))
+    if need_features(names) and detector is None:
+        raise click.UsageError(f"--metric {text} looks at features: give a --detector.")
+    return names
 
 
 def _device(name: str) -> "torch.device":
@@ -379,6 +427,7 @@ def _observers(
         "resolution": data.resolution,
     }
     return [
+        *_measuring(data, run, trainer.device, writer, pace),
         Ticks(run, seconds=pace.tick_seconds, seconds_per_image=seconds, writer=writer),
         Samples(run, every_kimg=pace.sample_kimg, writer=writer),
         Saving(
@@ -389,6 +438,35 @@ def _observers(
             classes=data.classes or (),
             dataset=dataset,
         ),
+    ]
+
+
+def _measuring(
+    data: "Dataset", run: Path, device: "torch.device", writer: Any, pace: _Pace
+) -> list[Any]:
+    """Bring along what measures, if anything is to be measured."""
+    if not pace.metrics:
+        return []
+    from tools.detectors import open_detector
+    from tools.images import DatasetImages, Images, Split
+    from tools.measuring import Measuring
+
+    splits: tuple[Split, ...] = ("train", "held-out")
+    sides: dict[str, Images] = {
+        split: DatasetImages(str(data.path), data, split, data.resolution)
+        for split in splits
+        if len(data.rows(split))
+    }
+    return [
+        Measuring(
+            run,
+            sides,
+            names=pace.metrics,
+            every_kimg=pace.metric_kimg,
+            count=pace.metric_images,
+            writer=writer,
+            detector=None if pace.detector is None else open_detector(pace.detector, device),
+        )
     ]
 
 

@@ -279,6 +279,30 @@ def test_classes_are_trained_and_named_in_the_model(program: Door, tmp_path: Pat
     assert line["loss/class_of_reals"] > 0
 
 
+def test_measuring_while_training_changes_no_weight(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    plain, measured = tmp_path / "plain", tmp_path / "measured"
+    assert program(dataset, plain, *TINY).status == 0
+    words = ("--metric", "swd,ms-ssim", "--metric-kimg", "0.1", "--metric-images", "20")
+    ended = program(dataset, measured, *TINY, *words)
+    assert ended.status == 0, ended.err
+    assert all(torch.equal(weights(measured)[n], t) for n, t in weights(plain).items())
+    lines = [json.loads(line) for line in (measured / "log.jsonl").read_text().splitlines()]
+    found = [line for line in lines if any(name.startswith("metrics/") for name in line)]
+    assert [line["nimg"] for line in found] == [112, 208, 304, 400, 512, 608, 640]
+    # Patches need 16 pixels; variation can be measured at any size.
+    assert [("metrics/swd/train/mean" in line) for line in found] == [False] * 3 + [True] * 4
+    assert all(
+        {"metrics/ms-ssim/train", "metrics/ms-ssim/held-out"} <= line.keys() for line in found
+    )
+    assert {"metrics/swd/held-out/16"} <= found[-1].keys()
+    assert "swd/train/mean" in ended.out
+
+    refused = program(dataset, tmp_path / "run", *TINY, "--metric", "fid")
+    assert (refused.status, "give a --detector" in refused.err) == (2, True)
+
+
 def test_a_dry_run_prints_the_schedule_and_writes_nothing(
     program: Door, dataset: Path, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ no download.
 """
 
 import hashlib
-import json
 import os
 import sys
 import urllib.error
@@ -24,9 +23,7 @@ from datasets.errors import DatasetError
 from datasets.framing import fit
 from datasets.landing import landing
 from datasets.progress import progress
-from progan.checkpoint import Checkpoints
-from progan.config import Config
-from progan.networks import Critic
+from progan.runs import read_critic
 
 Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
@@ -144,7 +141,11 @@ class CriticDetector:
     def __init__(self, name: str, run: Path, device: torch.device) -> None:
         self.name = name
         self._device = device
-        critic, self.sha256 = read_critic(run)
+        critic = read_critic(run)
+        digest = hashlib.sha256(f"{critic.level} {critic.fade}".encode())
+        for weights in critic.parameters():
+            digest.update(weights.numpy().tobytes())
+        self.sha256 = digest.hexdigest()
         self._critic = critic.to(device)
 
     def features(self, images: Pixels) -> Features:
@@ -169,47 +170,6 @@ class CriticDetector:
                 maps = self._critic.activations(pixels)
                 found.append(torch.cat([m.mean(dim=(2, 3)) for m in maps], dim=1).cpu().numpy())
         return np.concatenate(found)
-
-
-def read_critic(run: Path) -> tuple[Critic, str]:
-    """Read the critic of a run's newest checkpoint, standing where it was; and its hash.
-
-    Raises:
-        DatasetError: the folder is no run, or has no checkpoint.
-        ProganError: the checkpoint is damaged.
-    """
-    try:
-        saved = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
-        config = Config.from_json(saved)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DatasetError(f"{run} is not a run directory: it has no usable config.json.") from None
-    newest = Checkpoints(run / "checkpoints").newest()
-    if newest is None:
-        raise DatasetError(f"{run} has no checkpoint yet, so no critic.")
-    tensors, nimg = newest
-    critic = Critic(
-        resolution=config.resolution,
-        num_channels=config.num_channels,
-        label_size=config.label_size,
-        fmap_base=config.fmap_base,
-        fmap_max=config.fmap_max,
-        mbstd_group_size=config.mbstd_group_size,
-        fused_scale=config.fused_scale,
-    )
-    weights = {
-        name.removeprefix("critic."): tensor
-        for name, tensor in tensors.items()
-        if name.startswith("critic.")
-    }
-    try:
-        critic.load_state_dict(weights)
-    except RuntimeError:
-        raise DatasetError(f"{run}: its checkpoint does not fit its config.json.") from None
-    stage = config.schedule.at(nimg)
-    digest = hashlib.sha256(f"{stage.level} {stage.fade}".encode())
-    for name in sorted(weights):
-        digest.update(weights[name].numpy().tobytes())
-    return critic.stand(stage.level, stage.fade).requires_grad_(False), digest.hexdigest()
 
 
 def open_detector(text: str, device: torch.device) -> Detector:

@@ -73,6 +73,10 @@ class Images(ABC):
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read some pictures; those that cannot be used are left out."""
 
+    def at(self, resolution: int) -> "Images":
+        """Give the same pictures at another size."""
+        return self if resolution == self.resolution else Resized(self, resolution)
+
     def batches(self, count: int | None = None) -> Iterator[Batch]:
         """Go through the first `count` pictures, or all, in parts of bounded size."""
         count = self.count if count is None else min(count, self.count)
@@ -85,7 +89,7 @@ class DatasetImages(Images):
     """A split of a dataset, at one of its levels."""
 
     def __init__(self, name: str, dataset: Dataset, split: Split, resolution: int) -> None:
-        self.dataset = dataset
+        self.dataset, self.split = dataset, split
         self.rows = dataset.rows(split)
         if len(self.rows) == 0:
             raise DatasetError(f"{name} has no {split} pictures.")
@@ -93,6 +97,12 @@ class DatasetImages(Images):
         self.name, self.kind, self.count = name, "dataset", len(self.rows)
         self.resolution, self.channels = resolution, dataset.channels
         self.details = {"split": split, "fingerprint": dataset.fingerprint}
+
+    def at(self, resolution: int) -> Images:
+        """Give the same pictures at another size: another level, where there is one."""
+        if resolution in [2**level for level in self.dataset.levels]:
+            return DatasetImages(self.name, self.dataset, self.split, resolution)
+        return super().at(resolution)
 
     def name_of(self, number: int) -> str:
         """Give the picture's name in the dataset's source."""
@@ -108,7 +118,7 @@ class ModelImages(Images):
     """What a generator makes of seeds: picture n is that of seed `seed + n`."""
 
     def __init__(self, name: str, model: ModelFile, count: int, seed: int) -> None:
-        self._generator = model.generator
+        self._generator, self.trained = model.generator, model.trained
         self.name, self.kind, self.count, self.seed = name, "model", count, seed
         self.resolution = 2**model.generator.level
         self.channels = model.generator.num_channels
@@ -279,7 +289,7 @@ def open_images(
         ProganError: a model file is damaged.
     """
     images = _open(Path(text), text, split, count, seed, resize, channels, device)
-    return images if resize in (None, images.resolution) else Resized(images, resize)
+    return images if resize is None else images.at(resize)
 
 
 def _open(
@@ -294,10 +304,7 @@ def _open(
 ) -> Images:
     if (path / "dataset.json").is_file():
         dataset = Dataset.open(path)
-        # A smaller level is there already, made as `fit` would make it.
-        sizes = [2**level for level in dataset.levels]
-        size = dataset.resolution if resize is None or resize not in sizes else resize
-        return DatasetImages(text, dataset, split, size)
+        return DatasetImages(text, dataset, split, dataset.resolution)
     if path.suffix == ".safetensors" or (path / "config.json").is_file():
         from progan.checkpoint import read_model
 

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from progan.checkpoint import ModelFile
 
@@ -82,6 +83,28 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+def find_device(name: str) -> "torch.device":
+    """Find the device that --device means.
+
+    Raises:
+        click.BadParameter: there is no such device.
+    """
+    import torch
+
+    from tools.drawing import best_device
+
+    try:
+        where = best_device() if name == "auto" else torch.device(name)
+        # There and back: some devices of torch's take numbers and give none.
+        torch.zeros(1, device=where).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise click.BadParameter(
+            f"{name!r} cannot be used on this machine ({reason})", param_hint="--device"
+        ) from None
+    return where
+
+
 def read_model(path: Path, device_name: str) -> "ModelFile":
     """Read the generator that MODEL means, onto the device that --device means.
 
@@ -89,21 +112,9 @@ def read_model(path: Path, device_name: str) -> "ModelFile":
         click.BadParameter: there is no such device.
         ProganError: there is no such model, or it is damaged.
     """
-    import torch
-
     from progan.checkpoint import read_model
-    from tools.drawing import best_device
 
-    try:
-        where = best_device() if device_name == "auto" else torch.device(device_name)
-        # There and back: some devices of torch's take numbers and give none.
-        torch.zeros(1, device=where).cpu()
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise click.BadParameter(
-            f"{device_name!r} cannot be used on this machine ({reason})", param_hint="--device"
-        ) from None
-    return read_model(path, where)
+    return read_model(path, find_device(device_name))
 
 
 def labels_for(

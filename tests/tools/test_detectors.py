@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from datasets.errors import DatasetError
 from progan.checkpoint import Checkpoints
+from progan.errors import ProganError
 from progan.training import Trainer
 from tests.progan.making import Patterns, small_config
 from tests.tools.making import Pixels
@@ -141,8 +142,11 @@ def test_a_critic_refuses_what_it_cannot_judge(run: Path, tmp_path: Path) -> Non
         with pytest.raises(DatasetError, match="judges images of 8×8 pixels and 3 channels"):
             detector.features(noise(*shape))
     for name in ("none", "run/checkpoints"):
-        with pytest.raises(DatasetError, match="not a run directory"):
+        with pytest.raises(ProganError, match="has no checkpoint yet"):
             open_detector(f"critic:{tmp_path / name}", CPU)
+    (run / "config.json").unlink()
+    with pytest.raises(ProganError, match="not a run directory"):
+        open_detector(f"critic:{run}", CPU)
 
 
 class Answer(io.BytesIO):

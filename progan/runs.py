@@ -1,0 +1,75 @@
+"""The networks of a run, out of its checkpoints."""
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from progan.checkpoint import Checkpoints
+from progan.config import Config
+from progan.errors import ProganError
+from progan.networks import Critic, Generator
+from progan.training import build
+
+Network = TypeVar("Network", Generator, Critic)
+
+
+def read_config(run: Path) -> Config:
+    """Read what a run is a function of.
+
+    Raises:
+        ProganError: the folder is no run directory, or its config.json is damaged.
+    """
+    path = run / "config.json"
+    if not path.is_file():
+        raise ProganError(f"{run} is not a run directory: it has no config.json")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["config"]
+        return Config.from_json(settings)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProganError(f"{path} is damaged ({error})") from None
+
+
+def read_critic(run: Path) -> Critic:
+    """Give the critic of a run's newest checkpoint, standing where it was, for inference.
+
+    Raises:
+        ProganError: there is none, or it is damaged.
+    """
+    newest = Checkpoints(run / "checkpoints").all()[-1:]
+    if not newest:
+        raise ProganError(f"{run} has no checkpoint yet")
+    tensors, nimg = Checkpoints.read(newest[0])
+    config = read_config(run)
+    return _standing(build(config, torch.device("cpu"))[1], "critic", tensors, config, nimg)
+
+
+def read_average(run: Path, checkpoint: Path) -> tuple[Generator, int]:
+    """Give the average generator of one checkpoint of a run, and how many images it had seen.
+
+    Raises:
+        ProganError: it is damaged, or not of this run.
+    """
+    tensors, nimg = Checkpoints.read(checkpoint)
+    config = read_config(run)
+    average = build(config, torch.device("cpu"))[2]
+    return _standing(average, "average", tensors, config, nimg), nimg
+
+
+def _standing(
+    network: Network, part: str, tensors: dict[str, Tensor], config: Config, nimg: int
+) -> Network:
+    weights = {
+        name.removeprefix(f"{part}."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{part}.")
+    }
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise ProganError("the checkpoint does not fit the run's config.json") from None
+    stage = config.schedule.at(nimg)
+    network.stand(stage.level, stage.fade)
+    return network.requires_grad_(False).eval()

@@ -1,0 +1,264 @@
+"""REALS against FAKES from the command line, the history of a run, and the cache of features."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from datasets.errors import DatasetError
+from datasets.pyramid import Dataset
+from progan.checkpoint import Checkpoints
+from progan.training import Trainer, train
+from tests.progan.making import Patterns, small_config
+from tests.tools.conftest import Tool
+from tests.tools.making import Pixels, write_model, write_pixels
+from tools import feature_cache
+from tools import images as opening
+from tools.images import ArrayImages
+from tools.measure import measure
+from tools.metrics.fid import fid
+from tools.metrics.ms_ssim import ms_ssim
+from tools.metrics.swd import swd
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
+
+class Means(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().mean(dim=[2, 3])
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder / "progan" / "features"
+
+
+@pytest.fixture
+def detector(tmp_path: Path) -> Path:
+    path = tmp_path / "means.pt"
+    torch.jit.script(Means()).save(str(path))  # type: ignore[no-untyped-call]
+    return path
+
+
+def noise(count: int, seed: int, size: int = 16) -> Pixels:
+    shape = (count, size, size, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def first(pixels: Pixels) -> Pixels:
+    return np.ascontiguousarray(np.moveaxis(pixels, 3, 1))
+
+
+def write_arrays(folder: Path, reals: Pixels, fakes: Pixels) -> None:
+    np.save(folder / "reals.npy", reals)
+    np.save(folder / "fakes.npy", fakes)
+
+
+def test_the_figures_are_those_of_the_metrics(tool: Tool, tmp_path: Path, detector: Path) -> None:
+    reals, fakes = noise(40, 1), noise(40, 2) // 2
+    write_arrays(tmp_path, reals, fakes)
+    words = ["--metric", "swd,fid", "--detector", detector, "--seed", 3, "--json", "out.json"]
+    ended = tool("metrics", "reals.npy", "fakes.npy", *words)
+    assert ended.status == 0, ended.err
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["metrics"]["swd"] == pytest.approx(swd(first(reals), first(fakes), seed=3))
+    means = [p.mean(axis=(1, 2)).astype(np.float32) for p in (reals, fakes)]
+    assert found["metrics"]["fid"] == pytest.approx(fid(*means).value, rel=1e-3)
+    assert found["images"] == 40
+    assert found["resolution"] == 16
+    assert found["seed"] == 3
+    assert len(found["detector"]["sha256"]) == 64
+    assert found["reals"]["name"] == "reals.npy"
+    # Noise against noise, half against half: its colours are far nearer than those of darker noise.
+    baseline = found["baseline"]
+    assert baseline["images"] == 20
+    assert baseline["metrics"]["fid"] < found["metrics"]["fid"] / 100
+    assert "images:      40 of each side" in ended.out
+    assert "is a program that is run here" in ended.err
+
+
+def test_ms_ssim_is_the_mean_over_pairs(tool: Tool, tmp_path: Path) -> None:
+    same = np.repeat(noise(1, 1), 12, axis=0)
+    write_arrays(tmp_path, noise(12, 2), same)
+    ended = tool("metrics", "reals.npy", "fakes.npy", "--metric", "ms-ssim", "--json", "o.json")
+    assert ended.status == 0, ended.err
+    value = json.loads((tmp_path / "o.json").read_text())["metrics"]["ms-ssim"]
+    assert value == pytest.approx(float(ms_ssim(first(same[:1]), first(same[1:2]))[0])) == 1
+
+
+def test_parts_do_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: Path
+) -> None:
+    from tools.detectors import open_detector
+
+    reals, fakes = ArrayImages("reals", noise(30, 1)), ArrayImages("fakes", noise(30, 2))
+    judge = open_detector(str(detector), torch.device("cpu"))
+    reports = []
+    for pixels in (2**22, 5 * 256):
+        monkeypatch.setattr(opening, "_PIXELS_AT_ONCE", pixels)
+        names = ["swd", "ms-ssim", "kid", "precision", "coverage"]
+        reports.append(measure(reals, fakes, names=names, count=30, detector=judge).to_json())
+    assert reports[0] == reports[1]
+
+
+def test_a_model_is_measured_against_its_dataset(
+    tool: Tool, faces: Dataset, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "m.safetensors")
+    ended = tool("metrics", faces.path, "m.safetensors", "--json", "o.json")
+    assert ended.status == 0, ended.err
+    found = json.loads((tmp_path / "o.json").read_text())
+    assert found["images"] == len(faces.rows("train"))
+    assert found["reals"]["fingerprint"] == faces.fingerprint
+    assert found["fakes"]["kind"] == "model"
+    again = tool("metrics", faces.path, "m.safetensors", "--json", "p.json")
+    assert again.status == 0
+    assert (tmp_path / "p.json").read_text() == (tmp_path / "o.json").read_text()
+
+
+def test_pictures_that_cannot_be_read_are_counted(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for number, picture in enumerate(noise(9, 1)):
+        Image.fromarray(picture).save(tmp_path / "folder" / f"{number}.png")
+    (tmp_path / "folder" / "x.png").write_bytes(b"no picture")
+    np.save(tmp_path / "fakes.npy", noise(10, 2))
+    ended = tool("metrics", "folder", "fakes.npy", "--metric", "swd")
+    assert ended.status == 0, ended.err
+    assert "skipped:     1" in ended.out
+
+
+def test_features_of_a_dataset_are_kept_and_a_broken_entry_is_made_anew(
+    tool: Tool, faces: Dataset, tmp_path: Path, detector: Path, cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from tools.detectors import ScriptDetector
+
+    np.save(tmp_path / "fakes.npy", noise(40, 2))
+    seen: list[int] = []
+    usual = ScriptDetector.features
+
+    def counted(self: ScriptDetector, images: Pixels) -> np.ndarray:
+        seen.append(len(images))
+        return usual(self, images)
+
+    monkeypatch.setattr(ScriptDetector, "features", counted)
+    count = len(faces.rows("train"))
+
+    def run(name: str) -> dict[str, Any]:
+        seen.clear()
+        words = ("--metric", "fid", "--detector", detector, "--json", f"{name}.json")
+        ended = tool("metrics", faces.path, "fakes.npy", *words)
+        assert ended.status == 0, ended.err
+        found: dict[str, Any] = json.loads((tmp_path / f"{name}.json").read_text())
+        return found
+
+    one = run("one")
+    assert sum(seen) == 2 * count
+    assert run("two") == one
+    assert sum(seen) == count  # the fakes alone
+    (entry,) = cache.iterdir()
+    data = bytearray(entry.read_bytes())
+    data[-5] ^= 1
+    entry.write_bytes(data)
+    assert run("three") == one
+    assert sum(seen) == 2 * count
+    entry.write_bytes(b"rubbish")
+    assert run("four") == one
+    assert sum(seen) == 2 * count
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    path = feature_cache.entry(["x"])
+    feature_cache.write(path, np.zeros((2, 3), np.float32))
+    assert feature_cache.read(path, 2) is None
+
+
+def test_a_cache_entry_of_another_count_is_not_taken(cache: Path) -> None:
+    path = feature_cache.entry(["x"])
+    features = np.arange(6, dtype=np.float32).reshape(2, 3)
+    feature_cache.write(path, features)
+    np.testing.assert_array_equal(feature_cache.read(path, 2), features)
+    assert feature_cache.read(path, 3) is None
+    assert feature_cache.entry(["x", "y"]) != path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run with a checkpoint at every level."""
+    write_pixels(tmp_path / "data", noise(24, 4))
+    run = tmp_path / "run"
+    config = small_config()
+    checkpoints = Checkpoints(run / "checkpoints", keep=100)
+
+    def save(trainer: Trainer, before: int, finished: bool) -> None:
+        checkpoints.save(trainer.state(), trainer.nimg)
+
+    assert train(Trainer(config, Patterns()), [save])
+    saved = {"config": config.to_json(), "dataset": {"path": str(tmp_path / "data")}}
+    (run / "config.json").write_text(json.dumps(saved))
+    return run
+
+
+def test_the_history_of_a_run(tool: Tool, run: Path, tmp_path: Path) -> None:
+    ended = tool("metrics", "--history", run, "--metric", "swd,ms-ssim", "--json", "h.json")
+    assert ended.status == 0, ended.err
+    entries = json.loads((tmp_path / "h.json").read_text())["history"]
+    assert len(entries) == 18
+    assert [entry["kimg"] for entry in entries] == pytest.approx(np.arange(1, 19) * 0.016)
+    assert [("swd" in entry["metrics"]) for entry in entries] == [e["level"] == 4 for e in entries]
+    assert all("ms-ssim" in entry["metrics"] for entry in entries)
+    with Image.open(run / "metrics.png") as picture:
+        assert picture.size[0] > 500
+    assert ended.out.count("\n") == 20
+    other = tool("metrics", "--history", run, "--plot", "curve.png", "--metric", "ms-ssim")
+    assert other.status == 0, other.err
+    assert (tmp_path / "curve.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["reals.npy"], 2, "Give REALS and FAKES, or --history RUN"),
+        ([], 2, "Give REALS and FAKES, or --history RUN"),
+        (["reals.npy", "fakes.npy", "--history", "run"], 2, "Give REALS and FAKES"),
+        (["reals.npy", "fakes.npy", "--metric", "fid"], 2, "give a --detector"),
+        (["reals.npy", "fakes.npy", "--metric", "fdi"], 1, "There is no metric 'fdi'"),
+        (["reals.npy", "small.npy"], 1, "give --resize 8"),
+        (["reals.npy", "grey.npy"], 1, "channels"),
+        (["reals.npy", "none.npy"], 1, "there is no none.npy"),
+        (["reals.npy", "fakes.npy", "--detector", "none.pt"], 1, "there is no detector"),
+        (["reals.npy", "fakes.npy", "--plot", "x.png"], 2, "--plot goes with --history"),
+        (["small.npy", "small.npy", "--metric", "swd"], 1, "16"),
+        (["--history", "none"], 1, "not a run directory"),
+        (["reals.npy", "fakes.npy", "--json", "reals.npy"], 1, "exists already"),
+    ],
+)
+def test_misuse_is_a_sentence(
+    tool: Tool, tmp_path: Path, words: list[str], status: int, sentence: str
+) -> None:
+    write_arrays(tmp_path, noise(6, 1), noise(6, 2))
+    np.save(tmp_path / "small.npy", noise(6, 1, size=8))
+    np.save(tmp_path / "grey.npy", noise(6, 1)[..., :1])
+    before = sorted(tmp_path.iterdir())
+    ended = tool("metrics", *words)
+    assert ended.status == status, ended.err
+    assert sentence in ended.err
+    assert "Traceback" not in ended.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_features_without_a_detector_are_refused() -> None:
+    images = ArrayImages("x", noise(4, 1))
+    with pytest.raises(DatasetError, match="features are needed"):
+        measure(images, images, names=["fid"], count=4)
