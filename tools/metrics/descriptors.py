@@ -68,7 +68,11 @@ class Descriptors:
 
 
 class Gatherer:
-    """Gathers the patches of one side's images as they come."""
+    """Gathers the patches of one side's images as they come.
+
+    Attributes:
+        count: how many images so far.
+    """
 
     def __init__(
         self,
@@ -89,15 +93,17 @@ class Gatherer:
             memory: bytes of patches to keep in memory; more go to temporary files.
         """
         self._side, self._seed, self._pool = side, seed, pool
-        self._shape = shape
         self.count = 0
-        sides = laplacian.sides(shape[-1])
+        resolutions = laplacian.sides(shape[-1])
         width = PATCHES * shape[0] * PATCH * PATCH
+        share = memory // len(resolutions)
         self._shelves = {
-            side: Shelf(width, most_rows=MOST_IMAGES, memory=memory // len(sides)) for side in sides
+            resolution: Shelf(width, most_rows=MOST_IMAGES, memory=share)
+            for resolution in resolutions
         }
-        moments = np.zeros((len(sides), 2, MOST_IMAGES, shape[0]))
-        self._moments = dict(zip(sides, moments, strict=True))
+        # Sums and squares of each image at each level.
+        moments = np.zeros((len(resolutions), 2, MOST_IMAGES, shape[0]))
+        self._moments = dict(zip(resolutions, moments, strict=True))
 
     def add(self, images: NDArray[np.uint8]) -> None:
         """Take up images [n, C, S, S]; those beyond `MOST_IMAGES` in all are left out."""
@@ -109,25 +115,25 @@ class Gatherer:
             parts = [some[first : first + size] for first in range(0, len(some), size)]
             numbers = range(self.count, self.count + len(some), size)
             for levels in self._pool.map(self._describe, parts, numbers):
-                for side, level in levels.items():
-                    self._put_away(side, level)
+                for resolution, level in levels.items():
+                    self._put_away(resolution, level)
             self.count += len(some)
 
-    def level(self, side: int) -> Descriptors:
-        """Give what was gathered at the level of `side` pixels, to be read only."""
-        sums, squares = self._moments[side][:, : self.count]
-        return Descriptors(rows=self._shelves[side].rows(), sums=sums, squares=squares)
+    def level(self, resolution: int) -> Descriptors:
+        """Give what was gathered at the level of so many pixels, to be read only."""
+        sums, squares = self._moments[resolution][:, : self.count]
+        return Descriptors(rows=self._shelves[resolution].rows(), sums=sums, squares=squares)
 
     def close(self) -> None:
         """Forget everything."""
         for shelf in self._shelves.values():
             shelf.close()
 
-    def _put_away(self, side: int, level: Descriptors) -> None:
-        shelf = self._shelves[side]
+    def _put_away(self, resolution: int, level: Descriptors) -> None:
+        shelf = self._shelves[resolution]
         start = shelf.count
         shelf.append(level.rows)
-        self._moments[side][:, start : shelf.count] = level.sums, level.squares
+        self._moments[resolution][:, start : shelf.count] = level.sums, level.squares
 
     def _describe(self, images: NDArray[np.uint8], first: int) -> dict[int, Descriptors]:
         """Cut the patches of images of which the first has the number `first`."""

@@ -33,8 +33,8 @@ def pyramid(images: Pixels) -> list[Pixels]:
 
     Returns:
         For each of `sides(S)` float32 [N, C, side, side]: what is lost by halving the image of
-        that size, and last the image of 16 pixels itself. Of uint8 pixels in float32, levels down
-        to 1/4 of the size are free of rounding errors.
+        that size, and last the image of 16 pixels itself. The finest level of uint8 pixels is free
+        of rounding errors.
     """
     levels = []
     for _ in sides(images.shape[-1])[:-1]:

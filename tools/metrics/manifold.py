@@ -142,7 +142,7 @@ def _share(counts: NDArray[np.int64], one: NDArray[np.int64], others: int) -> Es
         one: the number of one that they meet, [N].
         others: how many others there are.
     """
-    count, meeting = len(counts), np.count_nonzero(counts)
+    count, meeting = len(counts), int(np.count_nonzero(counts))
     # Not quite the share itself (Laplace's rule): all or none of a sample leaves some doubt.
     share = (meeting + 1) / (count + 2)
     lost_without = np.bincount(one[counts == 1], minlength=others)

@@ -94,7 +94,7 @@ class SlicedWasserstein:
 
     def close(self) -> None:
         """Forget everything and delete temporary files."""
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
         for gatherer in self._gatherers.values():
             gatherer.close()
         self._gatherers.clear()
@@ -119,7 +119,8 @@ class SlicedWasserstein:
         values = {}
         for resolution, reals, fakes in self._levels():
             along = directions(self._seed, resolution, reals.patches().shape[1])
-            values[str(resolution)] = _SCALE * float(self._distances(reals, fakes, along).mean())
+            found = distances(reals, fakes, along, self._pool)
+            values[str(resolution)] = _SCALE * float(found.mean())
         return values | {"mean": float(np.mean(list(values.values())))}
 
     def result(self) -> dict[str, Estimate]:
@@ -178,24 +179,15 @@ class SlicedWasserstein:
         """Measure groups of images apart from one another, float64 [groups]."""
         count = min(_GROUPS, self.images, max(2, self.images // _IMAGES_A_GROUP))
         along = directions(self._seed, resolution, reals.patches().shape[1])
-        dealt = [
-            np.array_split(
-                draws.order(self._seed, Purpose.GROUPS, self.images, place=(side, 0)), count
-            )
-            for side in Side
-        ]
-        return np.array(
-            [
-                _SCALE
-                * self._distances(reals.of(mine), fakes.of(yours), along[group::count]).mean()
-                for group, (mine, yours) in enumerate(zip(*dealt, strict=True))
-            ]
+        shuffled = (
+            draws.order(self._seed, Purpose.GROUPS, self.images, place=(side, 0)) for side in Side
         )
-
-    def _distances(
-        self, reals: Descriptors, fakes: Descriptors, along: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        return distances(reals, fakes, along, self._pool)
+        groups = zip(*(np.array_split(order, count) for order in shuffled), strict=True)
+        means = [
+            distances(reals.of(mine), fakes.of(yours), along[group::count], self._pool).mean()
+            for group, (mine, yours) in enumerate(groups)
+        ]
+        return _SCALE * np.array(means)
 
 
 def directions(seed: int, resolution: int, length: int) -> NDArray[np.float32]:
