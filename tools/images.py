@@ -77,12 +77,23 @@ class Images(ABC):
         """Give the same pictures at another size."""
         return self if resolution == self.resolution else Resized(self, resolution)
 
-    def batches(self, count: int | None = None) -> Iterator[Batch]:
-        """Go through the first `count` pictures, or all, in parts of bounded size."""
-        count = self.count if count is None else min(count, self.count)
+    def batches(self, numbers: Sequence[int] | None = None) -> Iterator[Batch]:
+        """Go through some pictures, or all, in parts of bounded size."""
+        wanted = range(self.count) if numbers is None else numbers
         size = max(1, _PIXELS_AT_ONCE // self.resolution**2)
-        for start in range(0, count, size):
-            yield self.read(range(start, min(start + size, count)))
+        for start in range(0, len(wanted), size):
+            yield self.read(wanted[start : start + size])
+
+    def sample(self, count: int, seed: int) -> Sequence[int]:
+        """Choose `count` pictures that stand for all.
+
+        The rows of a dataset are in random order, and so are seeds: the first ones will do. Files
+        and arrays may be sorted, so theirs are drawn.
+        """
+        if self.kind in ("dataset", "model"):
+            return range(count)
+        drawn = np.random.default_rng([seed, self.count]).permutation(self.count)[:count]
+        return [int(number) for number in drawn]
 
 
 class DatasetImages(Images):

@@ -96,11 +96,12 @@ def measure(
         )
     seen = detector if registry.need_features(names) else None
     read = 0
-    # In halves that do not depend on the order of names, such as all women before all men.
-    first_half = np.random.default_rng([seed, count]).permutation(count) < count // 2
+    chosen = reals.sample(count, seed)
+    first_half = np.zeros(reals.count, np.bool_)
+    first_half[np.random.default_rng([seed, count]).permutation(chosen)[: count // 2]] = True
     with Measurement(names, seed=seed) as main, Measurement(names, seed=seed) as halves:
         known = _Known(reals, seen, count)
-        for batch in reals.batches(count):
+        for batch in reals.batches(chosen):
             features = known.features(batch)
             main.add("reals", _channels_first(batch.pixels), features)
             if baseline:
@@ -108,7 +109,7 @@ def measure(
             read += len(batch.numbers)
             advance(len(batch.numbers))
         known.keep()
-        for batch in fakes.batches(count):
+        for batch in fakes.batches(fakes.sample(count, seed)):
             features = None if seen is None else seen.features(batch.pixels)
             main.add("fakes", _channels_first(batch.pixels), features)
             read += len(batch.numbers)

@@ -70,7 +70,7 @@ def test_folder_archive_and_arrays_give_the_same_pictures(tmp_path: Path) -> Non
 def test_parts_are_of_bounded_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "_PIXELS_AT_ONCE", 200)
     np.save(tmp_path / "a.npy", noise(11, 8, 8, 3))
-    batches = list(open_images(str(tmp_path / "a.npy")).batches(10))
+    batches = list(open_images(str(tmp_path / "a.npy")).batches(range(10)))
     assert [len(batch.pixels) for batch in batches] == [3, 3, 3, 1]
     assert [int(n) for batch in batches for n in batch.numbers] == list(range(10))
 
@@ -141,3 +141,13 @@ def test_other_things_are_a_sentence(tmp_path: Path) -> None:
     for name in ("none", "empty", "text.txt", "bad", "notes"):
         with pytest.raises(DatasetError):
             open_images(str(tmp_path / name))
+
+
+def test_a_sample_stands_for_all(tmp_path: Path, faces: Dataset) -> None:
+    np.save(tmp_path / "a.npy", noise(50, 8, 8, 3))
+    sorted_ones = open_images(str(tmp_path / "a.npy"))
+    drawn = sorted_ones.sample(20, seed=1)
+    assert len(set(drawn)) == 20
+    assert max(drawn) > 30  # not the first ones
+    assert drawn == sorted_ones.sample(20, seed=1) != sorted_ones.sample(20, seed=2)
+    assert list(open_images(str(faces.path)).sample(5, seed=1)) == [0, 1, 2, 3, 4]

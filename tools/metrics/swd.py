@@ -7,6 +7,7 @@ difference of the projections in sorted order. The band of 16 pixels shows wheth
 are right, the finest ones whether edges and noise are.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
@@ -161,17 +162,18 @@ class SlicedWasserstein:
             )
         self._gatherers[side].add(found)
 
-    def _levels(self) -> list[tuple[int, Descriptors, Descriptors]]:
-        """Give the sides of the levels in pixels, with what was gathered there."""
+    def _levels(self) -> Iterator[tuple[int, Descriptors, Descriptors]]:
+        """Give the sides of the levels in pixels, with what was gathered there.
+
+        One after another: of each, what lies on disk is mapped only while it is looked at.
+        """
         reals, fakes = (self._gatherers.get(side) for side in Side)
         there, made = (0 if side is None else side.count for side in (reals, fakes))
         inputs.at_least(1, there, made, "Measuring swd")
         assert self._shape is not None and reals and fakes  # There are images.
         first = slice(self.images)
-        return [
-            (resolution, reals.level(resolution).of(first), fakes.level(resolution).of(first))
-            for resolution in laplacian.sides(self._shape[-1])
-        ]
+        for resolution in laplacian.sides(self._shape[-1]):
+            yield resolution, reals.level(resolution).of(first), fakes.level(resolution).of(first)
 
     def _scatter(
         self, resolution: int, reals: Descriptors, fakes: Descriptors
