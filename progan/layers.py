@@ -70,7 +70,26 @@ def minibatch_deviation(x: Tensor, group_size: int) -> Tensor:
     return torch.cat([x, tiled], dim=1)
 
 
-class Dense(nn.Module):
+class Scaled(nn.Module):
+    """A layer whose stored weight becomes the weight it works with by a few small operations.
+
+    Attributes:
+        shared: the weight to work with, if somebody keeps it for several passes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared: Tensor | None = None
+
+    def working_weight(self) -> Tensor:
+        """Make the weight to work with out of the stored one."""
+        raise NotImplementedError
+
+    def _weight(self) -> Tensor:
+        return self.working_weight() if self.shared is None else self.shared
+
+
+class Dense(Scaled):
     """Fully connected layer with equalized learning rate: [N, inputs] -> [N, outputs].
 
     Args:
@@ -88,15 +107,19 @@ class Dense(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs if biases is None else biases))
         self.scale = gain / math.sqrt(inputs)
 
+    def working_weight(self) -> Tensor:
+        """Scale the stored weight."""
+        return self.weight * self.scale
+
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs] to [N, outputs]; a bias of another length is left to the caller."""
-        weight = self.weight * self.scale
+        weight = self._weight()
         if len(self.bias) != len(weight):
             return F.linear(x, weight)
         return F.linear(x, weight, self.bias)
 
 
-class Convolution(nn.Module):
+class Convolution(Scaled):
     """Convolution that keeps the image's size, with equalized learning rate.
 
     Args:
@@ -115,9 +138,13 @@ class Convolution(nn.Module):
         self.scale = gain / math.sqrt(kernel * kernel * inputs)
         self.padding = kernel // 2
 
+    def working_weight(self) -> Tensor:
+        """Scale the stored weight."""
+        return self.weight * self.scale
+
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs, H, W] to [N, outputs, H, W]."""
-        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+        return F.conv2d(x, self._weight(), self.bias, padding=self.padding)
 
 
 def spread_kernel(weight: Tensor) -> Tensor:
@@ -145,14 +172,19 @@ class UpConvolution(Convolution):
         super().__init__(inputs, outputs)
         self.fused = fused
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [N, inputs, H, W] to [N, outputs, 2H, 2W]."""
+    def working_weight(self) -> Tensor:
+        """Scale the stored weight, and widen it where it is fused."""
         weight = self.weight * self.scale
         if not self.fused:
-            return F.conv2d(upscale(x), weight, self.bias, padding=1)
+            return weight
         # A transposed convolution scatters, so the kernel of the gathering one is turned round.
-        kernel = spread_kernel(weight.flip(-1, -2)).transpose(0, 1)
-        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+        return spread_kernel(weight.flip(-1, -2)).transpose(0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, outputs, 2H, 2W]."""
+        if not self.fused:
+            return F.conv2d(upscale(x), self._weight(), self.bias, padding=1)
+        return F.conv_transpose2d(x, self._weight(), self.bias, stride=2, padding=1)
 
 
 class DownConvolution(Convolution):
@@ -169,9 +201,14 @@ class DownConvolution(Convolution):
         super().__init__(inputs, outputs)
         self.fused = fused
 
+    def working_weight(self) -> Tensor:
+        """Scale the stored weight, and widen it where it is fused."""
+        if not self.fused:
+            return self.weight * self.scale
+        return spread_kernel(self.weight * (self.scale / 4))
+
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs, H, W] to [N, outputs, H/2, W/2]."""
         if not self.fused:
-            return downscale(F.conv2d(x, self.weight * self.scale, self.bias, padding=1))
-        kernel = spread_kernel(self.weight * (self.scale / 4))
-        return F.conv2d(x, kernel, self.bias, stride=2, padding=1)
+            return downscale(F.conv2d(x, self._weight(), self.bias, padding=1))
+        return F.conv2d(x, self._weight(), self.bias, stride=2, padding=1)

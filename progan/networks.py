@@ -1,17 +1,11 @@
-"""Generator and Critic: two networks that grow level by level (PAPER: table 2, section 2).
-
-A network holds the weights of all its levels from the start and stands at one of them, with the
-newest level faded in by a weight between 0 and 1. `stand` moves it; nothing is ever rebuilt, so
-growing costs no memory that was not there at the first step.
-"""
-
-from typing import Self
+"""Generator and Critic: two networks that grow level by level (PAPER: table 2, section 2)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from progan.growth import FIRST_LEVEL, level_of
+from progan.growing import GrowingNetwork, refuse_fractions
+from progan.growth import FIRST_LEVEL
 from progan.layers import (
     RELU_GAIN,
     Convolution,
@@ -24,87 +18,6 @@ from progan.layers import (
     normalize_pixels,
     upscale,
 )
-
-
-def _refuse_fractions(**arguments: object) -> None:
-    """Raise ValueError for an argument that is not an int: 16.0 would fail later, in a riddle."""
-    for name, value in arguments.items():
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"{name} must be a whole number (int), not {value!r}")
-
-
-class GrowingNetwork(nn.Module):
-    """What the two networks share: the number of maps by level, and where the network stands.
-
-    Attributes:
-        level: the level at which the network stands, 2 … `top_level`.
-        fade: weight in [0, 1] of that level; below 1 the level beneath still shows through.
-        top_level: the highest level for which there are weights.
-    """
-
-    def __init__(
-        self, *, resolution: int, num_channels: int, label_size: int, fmap_base: int, fmap_max: int
-    ) -> None:
-        super().__init__()
-        _refuse_fractions(
-            resolution=resolution,
-            num_channels=num_channels,
-            label_size=label_size,
-            fmap_base=fmap_base,
-            fmap_max=fmap_max,
-        )
-        self.top_level = level_of(resolution)
-        if num_channels not in (1, 3):
-            raise ValueError(f"num_channels must be 1 (grey) or 3 (colour), not {num_channels}")
-        if label_size < 0:
-            raise ValueError(f"label_size must be 0 (no classes) or more, not {label_size}")
-        if fmap_max < 1:
-            raise ValueError(f"fmap_max must be at least 1, not {fmap_max}")
-        if fmap_base < 2 ** (self.top_level - 1):
-            raise ValueError(
-                f"fmap_base {fmap_base} leaves no feature map at {resolution} pixels: "
-                f"it must be at least {2 ** (self.top_level - 1)}"
-            )
-        self.resolution = resolution
-        self.num_channels = num_channels
-        self.label_size = label_size
-        self.fmap_base = fmap_base
-        self.fmap_max = fmap_max
-        self.level = self.top_level
-        self.fade = 1.0
-
-    def maps(self, stage: int) -> int:
-        """Give nf(stage), the number of feature maps; a block at level L works with nf(L - 1)."""
-        return min(self.fmap_base >> stage, self.fmap_max)
-
-    def stand(self, level: int, fade: float = 1.0) -> Self:
-        """Move the network to a level, of which `fade` is faded in; gives the network itself.
-
-        Raises:
-            ValueError: there is no such level, or the fade is not in [0, 1]; level 2 has nothing
-                beneath it, so its fade is 1.
-        """
-        _refuse_fractions(level=level)
-        if not FIRST_LEVEL <= level <= self.top_level:
-            raise ValueError(f"level must be from 2 to {self.top_level}, not {level}")
-        if not 0 <= fade <= 1 or (level == FIRST_LEVEL and fade != 1):
-            raise ValueError(f"fade must be in [0, 1], and 1 at level 2, not {fade}")
-        self.level = level
-        self.fade = float(fade)
-        return self
-
-    def active_parameters(self) -> list[nn.Parameter]:
-        """List the parameters that take part where the network stands, in a fixed order."""
-        raise NotImplementedError
-
-    def _colour_levels(self) -> list[int]:
-        """List the levels whose conversion to or from RGB takes part now."""
-        return [self.level] if self.fade == 1 else [self.level, self.level - 1]
-
-    def _active(self, blocks: nn.ModuleDict, colours: nn.ModuleDict) -> list[nn.Parameter]:
-        modules = [blocks[str(level)] for level in range(FIRST_LEVEL, self.level + 1)]
-        modules += [colours[str(level)] for level in self._colour_levels()]
-        return [parameter for module in modules for parameter in module.parameters()]
 
 
 class FirstGeneratorBlock(nn.Module):
@@ -173,7 +86,7 @@ class Generator(GrowingNetwork):
             fmap_max=fmap_max,
         )
         self.latent_size = self.maps(0) if latent_size is None else latent_size
-        _refuse_fractions(latent_size=self.latent_size)
+        refuse_fractions(latent_size=self.latent_size)
         if self.latent_size < 1:
             raise ValueError(f"latent_size must be at least 1, not {latent_size}")
         self.fused_scale = fused_scale
@@ -201,9 +114,8 @@ class Generator(GrowingNetwork):
             "fused_scale": self.fused_scale,
         }
 
-    def active_parameters(self) -> list[nn.Parameter]:
-        """List the parameters that take part where the network stands, in a fixed order."""
-        return self._active(self.blocks, self.to_rgb)
+    def _active(self) -> list[nn.Module]:
+        return self._parts(self.blocks, self.to_rgb)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make images of the level at which the network stands.
@@ -318,7 +230,7 @@ class Critic(GrowingNetwork):
             fmap_base=fmap_base,
             fmap_max=fmap_max,
         )
-        _refuse_fractions(mbstd_group_size=mbstd_group_size)
+        refuse_fractions(mbstd_group_size=mbstd_group_size)
         if mbstd_group_size < 1:
             raise ValueError(f"mbstd_group_size must be at least 1, not {mbstd_group_size}")
         self.mbstd_group_size = mbstd_group_size
@@ -336,15 +248,16 @@ class Critic(GrowingNetwork):
                 )
             self.from_rgb[str(level)] = Convolution(num_channels, self.maps(level - 1), 1)
 
-    def active_parameters(self) -> list[nn.Parameter]:
-        """List the parameters that take part where the network stands, in a fixed order."""
-        return self._active(self.blocks, self.from_rgb)
+    def _active(self) -> list[nn.Module]:
+        return self._parts(self.blocks, self.from_rgb)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, minibatches: int = 1) -> Tensor:
         """Judge images of the level at which the network stands.
 
         Args:
             images: [N, num_channels, 2**level, 2**level], nominally in [-1, 1].
+            minibatches: how many minibatches of equal size the images are, one after the other;
+                the minibatch standard deviation compares within each.
 
         Returns:
             [N, 1 + label_size]: the score (unbounded, higher is more real), then class logits.
@@ -352,8 +265,8 @@ class Critic(GrowingNetwork):
         Raises:
             ValueError: the images' shape does not fit, or N does not divide by the group size.
         """
-        scores: Tensor = self.blocks[str(FIRST_LEVEL)](self.activations(images)[-1])
-        return scores
+        last, seen = self.blocks[str(FIRST_LEVEL)], self.activations(images)[-1]
+        return torch.cat([last(part) for part in seen.chunk(minibatches)])
 
     def activations(self, images: Tensor) -> list[Tensor]:
         """Give what the critic sees in images: its features at every size, image by image.

@@ -189,31 +189,33 @@ class Trainer:
         reals, real_labels = self._reals(stage, nimg, rows)
         mixing = draws.uniform(config.seed, Purpose.MIXING, nimg, stage.minibatch)[rows]
 
-        latents, labels = self._latents(
-            Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS, nimg, stage.minibatch, rows
-        )
-        with torch.no_grad():
+        with self.generator.shared_weights():
+            latents, labels = self._latents(
+                Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS, nimg, stage.minibatch, rows
+            )
+            with torch.no_grad():
+                fakes = self.generator(latents, labels)
+            with self.critic.shared_weights():
+                loss, scalars = critic_objective(
+                    self.critic,
+                    reals,
+                    fakes,
+                    mixing.to(self.device),
+                    penalty_weight=config.penalty_weight,
+                    penalty_target=config.penalty_target,
+                    drift_weight=config.drift_weight,
+                    label_weight=config.label_weight,
+                    real_labels=real_labels,
+                    fake_labels=labels,
+                )
+            critic_failed = self._descend(self.critic, self.critic_adam, loss)
+
+            self._update_average()
+
+            latents, labels = self._latents(
+                Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS, nimg, stage.minibatch, rows
+            )
             fakes = self.generator(latents, labels)
-        loss, scalars = critic_objective(
-            self.critic,
-            reals,
-            fakes,
-            mixing.to(self.device),
-            penalty_weight=config.penalty_weight,
-            penalty_target=config.penalty_target,
-            drift_weight=config.drift_weight,
-            label_weight=config.label_weight,
-            real_labels=real_labels,
-            fake_labels=labels,
-        )
-        critic_failed = self._descend(self.critic, self.critic_adam, loss)
-
-        self._update_average()
-
-        latents, labels = self._latents(
-            Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS, nimg, stage.minibatch, rows
-        )
-        fakes = self.generator(latents, labels)
         loss, more = generator_objective(
             self.critic, fakes, label_weight=config.label_weight, labels=labels
         )

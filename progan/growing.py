@@ -1,0 +1,115 @@
+"""What generator and critic share: maps by level, and where a network stands (PAPER: section 2).
+
+A network holds the weights of all its levels from the start and stands at one of them, with the
+newest level faded in by a weight between 0 and 1. `stand` moves it; nothing is ever rebuilt, so
+growing costs no memory that was not there at the first step.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from torch import nn
+
+from progan.growth import FIRST_LEVEL, level_of
+from progan.layers import Scaled
+
+
+def refuse_fractions(**arguments: object) -> None:
+    """Raise ValueError for an argument that is not an int: 16.0 would fail later, in a riddle."""
+    for name, value in arguments.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{name} must be a whole number (int), not {value!r}")
+
+
+class GrowingNetwork(nn.Module):
+    """What the two networks share: the number of maps by level, and where the network stands.
+
+    Attributes:
+        level: the level at which the network stands, 2 … `top_level`.
+        fade: weight in [0, 1] of that level; below 1 the level beneath still shows through.
+        top_level: the highest level for which there are weights.
+    """
+
+    def __init__(
+        self, *, resolution: int, num_channels: int, label_size: int, fmap_base: int, fmap_max: int
+    ) -> None:
+        super().__init__()
+        refuse_fractions(
+            resolution=resolution,
+            num_channels=num_channels,
+            label_size=label_size,
+            fmap_base=fmap_base,
+            fmap_max=fmap_max,
+        )
+        self.top_level = level_of(resolution)
+        if num_channels not in (1, 3):
+            raise ValueError(f"num_channels must be 1 (grey) or 3 (colour), not {num_channels}")
+        if label_size < 0:
+            raise ValueError(f"label_size must be 0 (no classes) or more, not {label_size}")
+        if fmap_max < 1:
+            raise ValueError(f"fmap_max must be at least 1, not {fmap_max}")
+        if fmap_base < 2 ** (self.top_level - 1):
+            raise ValueError(
+                f"fmap_base {fmap_base} leaves no feature map at {resolution} pixels: "
+                f"it must be at least {2 ** (self.top_level - 1)}"
+            )
+        self.resolution = resolution
+        self.num_channels = num_channels
+        self.label_size = label_size
+        self.fmap_base = fmap_base
+        self.fmap_max = fmap_max
+        self.level = self.top_level
+        self.fade = 1.0
+
+    def maps(self, stage: int) -> int:
+        """Give nf(stage), the number of feature maps; a block at level L works with nf(L - 1)."""
+        return min(self.fmap_base >> stage, self.fmap_max)
+
+    def stand(self, level: int, fade: float = 1.0) -> Self:
+        """Move the network to a level, of which `fade` is faded in; gives the network itself.
+
+        Raises:
+            ValueError: there is no such level, or the fade is not in [0, 1]; level 2 has nothing
+                beneath it, so its fade is 1.
+        """
+        refuse_fractions(level=level)
+        if not FIRST_LEVEL <= level <= self.top_level:
+            raise ValueError(f"level must be from 2 to {self.top_level}, not {level}")
+        if not 0 <= fade <= 1 or (level == FIRST_LEVEL and fade != 1):
+            raise ValueError(f"fade must be in [0, 1], and 1 at level 2, not {fade}")
+        self.level = level
+        self.fade = float(fade)
+        return self
+
+    def active_parameters(self) -> list[nn.Parameter]:
+        """List the parameters that take part where the network stands, in a fixed order."""
+        return [parameter for module in self._active() for parameter in module.parameters()]
+
+    @contextmanager
+    def shared_weights(self) -> Iterator[None]:
+        """Make the weights to work with once, for all passes within the block.
+
+        The block must not change the stored weights. Where gradients are recorded as it begins,
+        those of all its passes meet in the shared weights and take the way back once.
+        """
+        layers = [m for part in self._active() for m in part.modules() if isinstance(m, Scaled)]
+        try:
+            for layer in layers:
+                layer.shared = layer.working_weight()
+            yield
+        finally:
+            for layer in layers:
+                layer.shared = None
+
+    def _active(self) -> list[nn.Module]:
+        """List the parts that take part where the network stands, in a fixed order."""
+        raise NotImplementedError
+
+    def _colour_levels(self) -> list[int]:
+        """List the levels whose conversion to or from RGB takes part now."""
+        return [self.level] if self.fade == 1 else [self.level, self.level - 1]
+
+    def _parts(self, blocks: nn.ModuleDict, colours: nn.ModuleDict) -> list[nn.Module]:
+        below = [blocks[str(level)] for level in range(FIRST_LEVEL, self.level + 1)]
+        return below + [colours[str(level)] for level in self._colour_levels()]
