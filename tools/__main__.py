@@ -6,7 +6,6 @@ from typing import Literal
 import click
 
 from datasets import door
-from datasets.errors import DatasetError
 from progan.errors import ProganError
 from tools import options
 
@@ -296,16 +295,14 @@ def metrics(
 
 
 @main.command()
-@click.argument("model", type=options.PATH)
+@click.argument("images", metavar="IMAGES")
 @click.argument("dataset", type=options.PATH)
 @click.argument("report", type=options.PATH)
 @click.option(
     "--images",
     "count",
     type=click.IntRange(1, _MOST_IMAGES),
-    default=100,
-    show_default=True,
-    help="Images to generate.",
+    help="How many to examine; by default 1000 of a model, and all of anything else.",
 )
 @click.option(
     "--nearest",
@@ -315,57 +312,127 @@ def metrics(
     help="Training images to show for each.",
 )
 @click.option(
+    "--features",
+    multiple=True,
+    default=["pixels", "structure"],
+    show_default=True,
+    help="What is compared: pixels, structure, critic:RUN or a TorchScript file; repeatable.",
+)
+@click.option(
+    "--crop",
+    type=click.Choice(["none", "face"]),
+    default="none",
+    show_default=True,
+    help="face: compare the inner face only.",
+)
+@click.option(
     "--resolution",
     type=door.Resolution(),
-    help="Pixels at which images are compared; by default 32, or the model's if that is less.",
+    help="Pixels at which pixels and structure compare; by default 32, or what there is.",
 )
-@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of the first image.")
+@click.option(
+    "--false-alarm",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Share of new images that may be flagged.",
+)
+@click.option(
+    "--seed", type=options.SEED, default=0, show_default=True, help="Of a model's first image."
+)
 @options.device
 @options.overwrite
 def neighbours(
-    model: Path,
+    images: str,
     dataset: Path,
     report: Path,
-    count: int,
+    count: int | None,
     nearest: int,
+    features: tuple[str, ...],
+    crop: str,
     resolution: int | None,
+    false_alarm: float,
     seed: int,
     device: str,
     overwrite: bool,
 ) -> None:
-    """Show the training images nearest to generated ones, in the folder REPORT.
+    """Are images copies of training photographs? Pictures and statistics, in the folder REPORT.
 
-    REPORT gets report.html, report.json and sheet.png.
+    IMAGES is a model file or run directory, a folder, a zip archive, a .npy file or a dataset.
+    DATASET is what may have been copied. REPORT gets report.html, report.json and sheet.png.
     """
     from datasets.pyramid import Dataset
-    from tools.neighbour_report import write_report
+    from tools.images import open_images
+    from tools.memorization.examine import Settings, common_side
+    from tools.memorization.report import write_report
 
     data = Dataset.open(dataset)
-    loaded = options.read_model(model, device)
-    if loaded.generator.num_channels != data.channels:
-        raise DatasetError(
-            f"{model} makes images of {loaded.generator.num_channels} channels, and {dataset} "
-            f"has {data.channels}: they cannot be compared."
-        )
-    largest = min(2**loaded.generator.level, data.resolution)
-    size = resolution or min(32, largest)
-    if size > largest:
+    options.refuse_input_as_output(report, dataset, Path(images))
+    where = options.find_device(device)
+    opened = open_images(
+        images, count=count or 1000, seed=seed, channels=data.channels, device=str(where)
+    )
+    largest = common_side(opened, data)
+    if resolution is not None and resolution > largest:
         raise click.BadParameter(
-            f"model and dataset have {largest} pixels in common, not {size}",
+            f"images and dataset have {largest} pixels in common, not {resolution}",
             param_hint="--resolution",
         )
     sentence = write_report(
-        loaded,
+        opened,
         data,
         report,
-        count=count,
-        wanted=nearest,
-        level=size.bit_length() - 1,
-        seed=seed,
+        count=count or opened.count,
+        settings=Settings(
+            features=features,
+            resolution=resolution,
+            inner_face=crop == "face",
+            nearest=nearest,
+            false_alarm=false_alarm,
+            seed=seed,
+            device=str(where),
+        ),
         overwrite=overwrite,
     )
     click.echo(sentence)
     click.echo(f"The report: {report / 'report.html'}")
+
+
+@main.command()
+@click.option(
+    "--level", "levels", type=click.IntRange(2, 10), multiple=True, help="Repeatable; default all."
+)
+@click.option("--preset", type=click.Choice(["paper", "v2", "small"]), default="paper")
+@click.option("--minibatch", type=click.IntRange(1, 4096), help="By default the preset's.")
+@click.option("--fmap-base", type=click.IntRange(1), help="By default the preset's.")
+@click.option("--fmap-max", type=click.IntRange(1), help="By default the preset's.")
+@click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.option("--json", "json_file", type=options.PATH, help="Write the figures to this file.")
+@click.option("--plot", type=options.PATH, help="Draw seconds per kimg into this PNG.")
+@options.device
+@options.overwrite
+def bench(
+    levels: tuple[int, ...],
+    preset: str,
+    minibatch: int | None,
+    fmap_base: int | None,
+    fmap_max: int | None,
+    repeats: int,
+    json_file: Path | None,
+    plot: Path | None,
+    device: str,
+    overwrite: bool,
+) -> None:
+    """Measure the speed of training on this machine, level by level.
+
+    The last columns compare with a plain convolution measured in the same moments; that ratio is
+    what can be held against other machines and programs.
+    """
+    from tools import bench as work
+
+    where = options.find_device(device)
+    config = work.configuration(preset, minibatch, fmap_base, fmap_max)
+    work.tell(config, levels, where, repeats, json_file, plot, overwrite=overwrite)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def test_help_waits_for_nothing(verb: str) -> None:
     ended = run("-c", code)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "Usage: " in ended.stdout
-    assert (f"{verb} [OPTIONS] MODEL" if verb else "neighbours") in ended.stdout
+    given = "IMAGES" if verb == "neighbours" else "MODEL"
+    assert (f"{verb} [OPTIONS] {given}" if verb else "neighbours") in ended.stdout
 
 
 def test_the_module_is_a_program(tmp_path: Path) -> None:

@@ -1,0 +1,183 @@
+"""From IMAGES and a dataset to a judgement: everything but writing it down."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datasets.errors import DatasetError
+from datasets.progress import progress
+from datasets.pyramid import Dataset
+from tools.images import Images, ModelImages
+from tools.memorization.features import open_space, resized
+from tools.memorization.finding import Finder, Found, Photographs
+from tools.memorization.statistics import cells_for
+from tools.memorization.verdict import Judged, doubts, judge, sentence
+from tools.memorization.yardstick import Yardstick
+
+# Pixels that are read at once.
+_PIXELS_AT_ONCE = 2**22
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to examine.
+
+    Attributes:
+        features: spaces, as on the command line.
+        resolution: pixels at which `pixels` and `structure` compare; None for the usual.
+        inner_face: compare the middle of the images only.
+        nearest: training photographs to find for each image.
+        false_alarm: share of new images that may be flagged, above 0 and below 1.
+        seed: what is drawn by chance is drawn from this.
+        device: where networks compute.
+    """
+
+    features: tuple[str, ...] = ("pixels", "structure")
+    resolution: int | None = None
+    inner_face: bool = False
+    nearest: int = 5
+    false_alarm: float = 0.01
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What was found.
+
+    Attributes:
+        images: what was examined.
+        numbers: which of the images, [N].
+        unreadable: how many more there are that could not be read.
+        dataset: what they were compared with.
+        side: the size that both have in common, in pixels.
+        yardstick: made of the dataset.
+        found: the images' neighbours, by space.
+        judged: what follows.
+        sentence: the verdict in one sentence.
+        doubts: what weakens it, in a sentence each.
+        settings: how it was done.
+    """
+
+    images: Images
+    numbers: NDArray[np.int64]
+    unreadable: int
+    dataset: Dataset
+    side: int
+    yardstick: Yardstick
+    found: dict[str, Found]
+    judged: Judged
+    sentence: str
+    doubts: list[str]
+    settings: Settings
+
+
+def common_side(images: Images, dataset: Dataset) -> int:
+    """Give the largest size of the dataset's that is no larger than the images, in pixels.
+
+    Raises:
+        DatasetError: the images are too small, or one side is grey and the other coloured.
+    """
+    if images.channels != dataset.channels:
+        raise DatasetError(
+            f"{images.name} has images of {images.channels} channels, and {dataset.path} has "
+            f"{dataset.channels}: they cannot be compared."
+        )
+    sides = [2**level for level in dataset.levels if 2**level <= images.resolution]
+    if not sides:
+        raise DatasetError(f"{images.name} has images of {images.resolution} pixels: too small.")
+    return int(max(sides))
+
+
+def names_dataset(images: Images, dataset: Dataset) -> bool | None:
+    """Say whether a model names this dataset as what it was trained on; None if it names none."""
+    named = images.trained.get("dataset") if isinstance(images, ModelImages) else None
+    fingerprint = named.get("fingerprint") if isinstance(named, dict) else None
+    return None if fingerprint is None else bool(fingerprint == dataset.fingerprint)
+
+
+def examine(images: Images, dataset: Dataset, *, count: int, settings: Settings) -> Examined:
+    """Find the nearest training photographs of images, and judge.
+
+    Args:
+        images: any pictures of as many channels as the dataset's.
+        dataset: its training photographs are what may have been copied.
+        count: images to examine; where there are more, they are drawn by chance.
+        settings: how to.
+
+    Raises:
+        DatasetError: images and dataset cannot be compared, or no image can be read.
+    """
+    side = common_side(images, dataset)
+    numbers = _choose(images, count, settings.seed)
+    yardstick = _yardstick(dataset, side, len(numbers), settings)
+    kept: list[NDArray[np.int64]] = []
+
+    def parts() -> Iterator[NDArray[np.uint8]]:
+        size = max(1, _PIXELS_AT_ONCE // images.resolution**2)
+        for start in range(0, len(numbers), size):
+            batch = images.read(numbers[start : start + size].tolist())
+            if len(batch.numbers):
+                kept.append(batch.numbers)
+                yield resized(batch.pixels, side)
+
+    with progress("Comparing images", total=len(numbers), unit="images") as bar:
+        found = yardstick.finder.find(parts(), advance=bar.advance)
+    if not kept:
+        raise DatasetError(f"{images.name} holds no picture that can be read.")
+    read = np.concatenate(kept)
+    judged = judge(yardstick, found)
+    return Examined(
+        images=images,
+        numbers=read,
+        unreadable=len(numbers) - len(read),
+        dataset=dataset,
+        side=side,
+        yardstick=yardstick,
+        found=found,
+        judged=judged,
+        sentence=sentence(judged, yardstick, of_a_model=images.kind == "model"),
+        doubts=doubts(
+            yardstick,
+            names_dataset=names_dataset(images, dataset),
+            false_alarm=settings.false_alarm,
+        ),
+        settings=settings,
+    )
+
+
+def _yardstick(dataset: Dataset, side: int, count: int, settings: Settings) -> Yardstick:
+    """Make the yardstick for so many images of a side."""
+    spaces = [
+        open_space(
+            text,
+            side=side,
+            resolution=settings.resolution,
+            inner_face=settings.inner_face,
+            device=torch.device(settings.device),
+        )
+        for text in dict.fromkeys(settings.features)
+    ]
+    training = Photographs(dataset, dataset.rows("train"), side)
+    photographs = dataset.count
+    finder = Finder(
+        training,
+        spaces,
+        wanted=settings.nearest,
+        cells=cells_for(min(photographs, count)),
+        seed=settings.seed,
+    )
+    with progress("Comparing photographs", total=photographs, unit="photographs") as bar:
+        return Yardstick(
+            finder, false_alarm=settings.false_alarm, seed=settings.seed, advance=bar.advance
+        )
+
+
+def _choose(images: Images, count: int, seed: int) -> NDArray[np.int64]:
+    """Choose images by chance, in ascending order; a model's are chances already."""
+    if images.kind == "model" or count >= images.count:
+        return np.arange(min(count, images.count))
+    return np.sort(np.random.default_rng(seed).permutation(images.count)[:count])
