@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from datasets.pyramid import Dataset
     from progan.parallel import Processes
-    from progan.training import Trainer
+    from tools.observers import Pace
 
 # What a run may change when it is continued: how far it goes, which alters no weight before.
 _MAY_CHANGE = {"kimg"}
@@ -130,6 +129,11 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--detector", default=None, help="For metrics of features: inception, critic:RUN or a file."
 )
+@click.option(
+    "--watch-memorization",
+    is_flag=True,
+    help="Look for copies of training images as it learns, as often as --metric-kimg says.",
+)
 @click.option("--dry-run", is_flag=True, help="Print configuration and schedule, and exit.")
 def main(
     dataset: Path,
@@ -146,6 +150,7 @@ def main(
     metric_kimg: float | None,
     metric_images: int,
     detector: str | None,
+    watch_memorization: bool,
     dry_run: bool,
     **settings: Any,
 ) -> None:
@@ -168,9 +173,13 @@ def main(
         else:
             config = _continued_config(saved, given, run)
         if dry_run:
-            _print_plan(config, where)
+            from tools.plan import print_plan
+
+            print_plan(config, where)
             return
-        pace = _Pace(
+        from tools.observers import Pace
+
+        pace = Pace(
             checkpoint_kimg=checkpoint_kimg or config.kimg / 50,
             checkpoint_minutes=checkpoint_minutes,
             keep=keep,
@@ -181,26 +190,11 @@ def main(
             metric_kimg=metric_kimg or config.kimg / 20,
             metric_images=metric_images,
             detector=detector,
+            watch_memorization=watch_memorization,
         )
         _train(config, data, run, where, processes, pace)
     finally:
         processes.close()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pace:
-    """How often a run is watched and saved; changes no weight."""
-
-    checkpoint_kimg: float
-    checkpoint_minutes: float
-    keep: int
-    milestone_kimg: float | None
-    sample_kimg: float
-    tick_seconds: float
-    metrics: tuple[str, ...]
-    metric_kimg: float
-    metric_images: int
-    detector: str | None
 
 
 def _metrics(text: str, detector: str | None) -> tuple[str, ...]:
@@ -295,35 +289,6 @@ def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -
     return Config.from_json(saved | {n: v for n, v in given.items() if n in _MAY_CHANGE})
 
 
-def _print_plan(config: Config, device: "torch.device") -> None:
-    """Print the configuration and the schedule with estimated times."""
-    from datasets.progress import duration
-    from progan.estimate import measure
-
-    click.echo(json.dumps(config.to_json(), indent=2))
-    click.echo(f"\n{'level':>5} {'size':>11} {'phase':>5} {'kimg':>19} {'minibatch':>9} "
-               f"{'learning rate':>13} {'estimated time':>15}")  # fmt: skip
-    estimates = {level: (s, measured) for level, s, measured in measure(config, device)}
-    total = 0.0
-    for phase in config.schedule.phases():
-        end = config.nimg if phase.end is None else min(phase.end, config.nimg)
-        if phase.start >= end:
-            continue
-        seconds, measured = estimates[phase.level]
-        total += seconds * (end - phase.start)
-        size = 2**phase.level
-        images = f"{phase.start / 1000:g} – {end / 1000:g}"
-        stage = config.schedule.at(phase.start)
-        took = ("" if measured else "~") + duration(seconds * (end - phase.start))
-        click.echo(
-            f"{phase.level:>5} {f'{size}×{size}':>11} {'fade' if phase.fading else 'hold':>5} "
-            f"{images:>19} {stage.minibatch:>9} {stage.learning_rate:>13g} {took:>15}"
-        )
-    click.echo(f"in all: {config.kimg:g} kimg, {duration(total)}")
-    click.echo("(times from two training steps a level on this machine; ~ extrapolated from the "
-               "level below by the number of operations)")  # fmt: skip
-
-
 class _StopSignals:
     """Ctrl-C and SIGTERM ask for a stop after the round; a second one stops at once."""
 
@@ -360,7 +325,7 @@ def _train(
     run: Path,
     device: "torch.device",
     processes: "Processes",
-    pace: _Pace,
+    pace: "Pace",
 ) -> None:
     """Train from where RUN stands to the end, or until a signal."""
     from datasets.stream import Stream
@@ -384,7 +349,9 @@ def _train(
     observers = []
     if processes.rank == 0:
         _begin(run, config, data)
-        observers = _observers(trainer, data, run, checkpoints, pace)
+        from tools.observers import bring_observers
+
+        observers = bring_observers(trainer, data, run, checkpoints, pace)
         verb = "Begin" if newest is None else f"Continue at {trainer.nimg / 1000:g} kimg"
         click.echo(
             f"{verb}: {len(data.rows('train'))} images, to {config.resolution}×{config.resolution} "
@@ -400,74 +367,6 @@ def _train(
                 f"Stopped at {trainer.nimg / 1000:g} kimg with a checkpoint. To go on: "
                 f"python train.py {data.path} {run}"
             )
-
-
-def _observers(
-    trainer: "Trainer", data: "Dataset", run: Path, checkpoints: Any, pace: _Pace
-) -> list[Any]:
-    """Bring along what watches and saves."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    from datasets.progress import progress
-    from progan.estimate import measure
-    from tools.watching import Samples, Saving, Ticks, keep_log_until
-
-    config = trainer.config
-    keep_log_until(run, trainer.nimg)
-    writer = SummaryWriter(str(run), purge_step=trainer.nimg)
-    seconds = {}
-    levels = trainer.average.top_level - 1
-    with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
-        for level, estimate, _ in measure(config, trainer.device):
-            seconds[level] = estimate
-            bar.advance()
-    dataset = {
-        "fingerprint": data.fingerprint,
-        "images": len(data.rows("train")),
-        "resolution": data.resolution,
-    }
-    return [
-        *_measuring(data, run, trainer.device, writer, pace),
-        Ticks(run, seconds=pace.tick_seconds, seconds_per_image=seconds, writer=writer),
-        Samples(run, every_kimg=pace.sample_kimg, writer=writer),
-        Saving(
-            run,
-            checkpoints,
-            every_kimg=pace.checkpoint_kimg,
-            every_minutes=pace.checkpoint_minutes,
-            classes=data.classes or (),
-            dataset=dataset,
-        ),
-    ]
-
-
-def _measuring(
-    data: "Dataset", run: Path, device: "torch.device", writer: Any, pace: _Pace
-) -> list[Any]:
-    """Bring along what measures, if anything is to be measured."""
-    if not pace.metrics:
-        return []
-    from tools.detectors import open_detector
-    from tools.images import DatasetImages, Images, Split
-    from tools.measuring import Measuring
-
-    splits: tuple[Split, ...] = ("train", "held-out")
-    sides: dict[str, Images] = {
-        split: DatasetImages(str(data.path), data, split, data.resolution)
-        for split in splits
-        if len(data.rows(split))
-    }
-    return [
-        Measuring(
-            run,
-            sides,
-            names=pace.metrics,
-            every_kimg=pace.metric_kimg,
-            count=pace.metric_images,
-            writer=writer,
-            detector=None if pace.detector is None else open_detector(pace.detector, device),
-        )
-    ]
 
 
 if __name__ == "__main__":

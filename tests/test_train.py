@@ -284,7 +284,8 @@ def test_measuring_while_training_changes_no_weight(
 ) -> None:
     plain, measured = tmp_path / "plain", tmp_path / "measured"
     assert program(dataset, plain, *TINY).status == 0
-    words = ("--metric", "swd,ms-ssim", "--metric-kimg", "0.1", "--metric-images", "20")
+    words = ("--metric", "swd,ms-ssim", "--metric-kimg", "0.1", "--metric-images", "20",
+             "--watch-memorization")  # fmt: skip
     ended = program(dataset, measured, *TINY, *words)
     assert ended.status == 0, ended.err
     assert all(torch.equal(weights(measured)[n], t) for n, t in weights(plain).items())
@@ -298,6 +299,10 @@ def test_measuring_while_training_changes_no_weight(
     )
     assert {"metrics/swd/held-out/16"} <= found[-1].keys()
     assert "swd/train/mean" in ended.out
+    looks = [line for line in lines if "memorization/flagged_share" in line]
+    assert [line["nimg"] for line in looks] == [400, 512, 608, 640]
+    assert all(0 <= line["memorization/flagged_share"] <= 1 for line in looks)
+    assert "copies? " in ended.out
 
     refused = program(dataset, tmp_path / "run", *TINY, "--metric", "fid")
     assert (refused.status, "give a --detector" in refused.err) == (2, True)

@@ -1,0 +1,79 @@
+"""The curve that shows copying begin: an observer of training."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from datasets.pyramid import Dataset
+from progan.checkpoint import ModelFile
+from progan.training import Trainer, crossed
+from tools.images import ModelImages
+from tools.memorization.watch import Watch
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+# Smaller pictures are all alike: nothing is new there, and nothing a copy.
+_LEAST_PIXELS = 16
+
+
+class MemorizationWatch:
+    """Every so many kimg: the share of the average generator's images that look like copies.
+
+    The images are those of the same seeds every time. Nothing here draws from a random state that
+    training uses.
+
+    Args:
+        run: the run directory.
+        dataset: what is trained on.
+        every_kimg: thousand images between two looks.
+        count: images to look at.
+        writer: TensorBoard's.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        dataset: Dataset,
+        *,
+        every_kimg: float,
+        count: int,
+        writer: "SummaryWriter",
+    ) -> None:
+        self.log = run / "log.jsonl"
+        self.dataset = dataset
+        self.every_kimg = every_kimg
+        self.count = count
+        self.writer = writer
+        self._watch: Watch | None = None
+
+    def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
+        """Look at the trainer after a round."""
+        size = 2**trainer.average.level
+        if size < _LEAST_PIXELS:
+            return
+        if not finished and not crossed(before, trainer.nimg, self.every_kimg):
+            return
+        if self._watch is None or self._watch.resolution != size:
+            self._watch = Watch(self.dataset, size)
+        model = ModelImages("average", ModelFile(generator=trainer.average), self.count, seed=0)
+        look = self._watch.look(model.read(range(self.count)).pixels)
+        figures = {
+            "memorization/flagged_share": look.flagged_share,
+            "memorization/expected_share": look.expected_share,
+            "memorization/near_duplicates": look.near_duplicates,
+        }
+        for space, z in look.c_t.items():
+            if z is not None:
+                figures[f"memorization/c_t/{space}"] = z
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"nimg": trainer.nimg} | figures) + "\n")
+        for name, value in figures.items():
+            self.writer.add_scalar(name, value, trainer.nimg)
+        self.writer.flush()
+        click.echo(
+            f"  copies? {look.flagged_share:.1%} of {self.count} images flagged, at most "
+            f"{look.expected_share:.1%} of new ones would be"
+        )

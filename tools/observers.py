@@ -1,0 +1,108 @@
+"""What `train.py` brings along to watch, measure and save a run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from datasets.progress import progress
+from datasets.pyramid import Dataset
+from progan.checkpoint import Checkpoints
+from progan.estimate import measure
+from progan.training import Observer, Trainer
+from tools.detectors import open_detector
+from tools.images import DatasetImages, Images, Split
+from tools.measuring import Measuring
+from tools.memorization.observer import MemorizationWatch
+from tools.watching import Samples, Saving, Ticks, keep_log_until
+
+# Images in which to look for copies: enough for a curve.
+_MOST_LOOKED_AT = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often a run is watched and saved; changes no weight."""
+
+    checkpoint_kimg: float
+    checkpoint_minutes: float
+    keep: int
+    milestone_kimg: float | None
+    sample_kimg: float
+    tick_seconds: float
+    metrics: tuple[str, ...]
+    metric_kimg: float
+    metric_images: int
+    detector: str | None
+    watch_memorization: bool
+
+
+def bring_observers(
+    trainer: Trainer, data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace
+) -> list[Observer]:
+    """Bring along what watches and saves."""
+    config = trainer.config
+    keep_log_until(run, trainer.nimg)
+    writer = SummaryWriter(str(run), purge_step=trainer.nimg)
+    seconds = {}
+    levels = trainer.average.top_level - 1
+    with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
+        for level, estimate, _ in measure(config, trainer.device):
+            seconds[level] = estimate
+            bar.advance()
+    dataset = {
+        "fingerprint": data.fingerprint,
+        "images": len(data.rows("train")),
+        "resolution": data.resolution,
+    }
+    return [
+        *_measuring(data, run, trainer.device, writer, pace),
+        Ticks(run, seconds=pace.tick_seconds, seconds_per_image=seconds, writer=writer),
+        Samples(run, every_kimg=pace.sample_kimg, writer=writer),
+        Saving(
+            run,
+            checkpoints,
+            every_kimg=pace.checkpoint_kimg,
+            every_minutes=pace.checkpoint_minutes,
+            classes=data.classes or (),
+            dataset=dataset,
+        ),
+    ]
+
+
+def _measuring(
+    data: Dataset, run: Path, device: torch.device, writer: SummaryWriter, pace: Pace
+) -> list[Observer]:
+    """Bring along what measures, and what looks for copies, as far as it is wanted."""
+    observers: list[Observer] = []
+    if pace.watch_memorization:
+        observers.append(
+            MemorizationWatch(
+                run,
+                data,
+                every_kimg=pace.metric_kimg,
+                count=min(pace.metric_images, _MOST_LOOKED_AT),
+                writer=writer,
+            )
+        )
+    if not pace.metrics:
+        return observers
+    splits: tuple[Split, ...] = ("train", "held-out")
+    sides: dict[str, Images] = {
+        split: DatasetImages(str(data.path), data, split, data.resolution)
+        for split in splits
+        if len(data.rows(split))
+    }
+    observers.append(
+        Measuring(
+            run,
+            sides,
+            names=pace.metrics,
+            every_kimg=pace.metric_kimg,
+            count=pace.metric_images,
+            writer=writer,
+            detector=None if pace.detector is None else open_detector(pace.detector, device),
+        )
+    )
+    return observers
