@@ -3,8 +3,8 @@
     python -m benchmarks.neighbours [--images 10000] [--training 70000]
 
 Searches the nearest of as many training images (pixels at 32×32, and their mirror images) for as
-many images, and times the plain product of the same float32 vectors in the same parts, in the same
-run. Prints both rates, their ratio, and the memory that the process took at most.
+many images, and times the plain product of such float32 vectors in between. Prints both rates,
+their ratio, and the memory that the process took at most.
 """
 
 import resource
@@ -51,17 +51,29 @@ class Training:
         return self._space.vectors(part), self._space.vectors(part[:, :, ::-1])
 
 
-def product(queries: NDArray[np.float32], training: NDArray[np.float32], parts: int) -> float:
-    """Give the seconds that `parts` products of all queries with training vectors take."""
-    size = at_once(queries.shape[1])
-    one = torch.from_numpy(training)
-    out = torch.empty(size, len(training))
-    began = time.perf_counter()
-    for _ in range(parts):
-        for start in range(0, len(queries), size):
-            some = torch.from_numpy(queries[start : start + size])
-            torch.mm(some, one.T, out=out[: len(some)])
-    return time.perf_counter() - began
+class Product:
+    """The plain product of some queries and training vectors, timed again and again.
+
+    Between the stretches of the search, so that whatever else the machine does slows down both.
+    """
+
+    def __init__(self, queries: NDArray[np.float32], training: NDArray[np.float32]) -> None:
+        self._queries, self._training = torch.from_numpy(queries), torch.from_numpy(training)
+        self._out = torch.empty(len(queries), len(training))
+        self._work = 2 * self._queries.numel() * len(training)
+        self.seconds, self.times = 0.0, 0
+
+    def __call__(self, pairs: int) -> None:
+        """Time it once."""
+        began = time.perf_counter()
+        torch.mm(self._queries, self._training.T, out=self._out)
+        self.seconds += time.perf_counter() - began
+        self.times += 1
+
+    @property
+    def rate(self) -> float:
+        """Operations a second."""
+        return self._work * self.times / self.seconds
 
 
 @click.command()
@@ -76,18 +88,12 @@ def main(images: int, training: int, wanted: int, threads: int) -> None:
     searched = Training(pictures(training, 1), space)
     queries = space.vectors(pictures(images, 2))
     size = at_once(searched.length)
-    block = searched.read(0, min(size, training))[0]
-    parts = 2 * max(1, training // len(block))
-    # A tenth before and a tenth after, for what else the machine does changes.
-    tenth = max(1, parts // 10)
-    seconds = product(queries, block, tenth)
+    product = Product(queries[:size], searched.read(0, min(size, training))[0])
     began = time.perf_counter()
-    nearest(queries, searched, wanted)
-    took = time.perf_counter() - began
-    seconds = (seconds + product(queries, block, tenth)) / 2
-    work = 2 * images * searched.length
-    plain = work * tenth * len(block) / seconds
-    rate = work * 2 * training / took
+    nearest(queries, searched, wanted, advance=product)
+    took = time.perf_counter() - began - product.seconds
+    plain = product.rate
+    rate = 2 * queries.size * 2 * training / took
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     click.echo(
         f"{images:,} images, {training:,} training images and their mirror images, "
