@@ -1,16 +1,20 @@
-"""The door: python -m datasets prepare, describe, verify."""
+"""The door: python -m datasets prepare, describe, verify, export, sources."""
 
 import math
+import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from datasets import door
+from datasets.kinds import KINDS
 
 # NumPy and Pillow are imported by the commands that need them: --help must not wait for them.
 if TYPE_CHECKING:
+    from datasets.exporting import Format
     from datasets.framing import Crop
     from datasets.pyramid import Dataset
 
@@ -18,13 +22,14 @@ if TYPE_CHECKING:
 _PICTURES_PER_LEVEL = 12
 # More classes than this are counted, not listed.
 _LISTED_CLASSES = 20
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 class _CropType(click.ParamType["Crop"]):
     name = "crop"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "centre|top|x,y,size"
+        return "centre|top|face|x,y,size"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -34,7 +39,19 @@ class _CropType(click.ParamType["Crop"]):
         try:
             return parse_crop(str(value))
         except ValueError:
-            self.fail(f"{str(value)!r} is neither centre nor top nor x,y,size.", param, ctx)
+            self.fail(f"{str(value)!r} is neither centre, top, face nor x,y,size.", param, ctx)
+
+
+class _PatternType(click.ParamType[re.Pattern[str]]):
+    name = "pattern"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> re.Pattern[str]:
+        try:
+            return re.compile(str(value))
+        except (re.error, RecursionError, OverflowError) as error:
+            self.fail(f"{str(value)!r} is no regular expression: {error}.", param, ctx)
 
 
 def _fraction(ctx: click.Context, param: click.Parameter, value: float) -> float:
@@ -63,8 +80,20 @@ def datasets() -> None:
     type=_CropType(),
     default="centre",
     show_default=True,
-    help="Which square to cut out: the middle; the top, for portraits; or the one of size × size "
-    "pixels that has x pixels at its left and y above (25,57,128 for aligned CelebA).",
+    help="Which square to cut out: the middle; the top, for portraits; the face, turned upright as "
+    "in CelebA-HQ, which needs --landmarks; or the one of size × size pixels that has x pixels at "
+    "its left and y above (25,57,128 for aligned CelebA).",
+)
+@click.option(
+    "--landmarks",
+    type=_FILE,
+    help="Where eyes and mouths are: CelebA's list, FFHQ's JSON, or a CSV file with the columns "
+    "name, left_eye_x, left_eye_y, right_eye_…, left_mouth_…, right_mouth_… (left as seen).",
+)
+@click.option(
+    "--source-kind",
+    type=click.Choice(list(KINDS)),
+    help="What SOURCE is.  [default: found out by looking]",
 )
 @click.option(
     "--channels",
@@ -82,9 +111,25 @@ def datasets() -> None:
     help="Part of the pictures that training never sees: they tell learning from copying.",
 )
 @click.option(
+    "--group-by",
+    type=_PatternType(),
+    help="A regular expression: pictures whose names have the same match (or the same first "
+    "parenthesis of it) are held out together or not at all, such as those of a person.",
+)
+@click.option(
+    "--drop-duplicates", is_flag=True, help="Of pictures with the same bytes, take only one."
+)
+@click.option(
     "--classes",
-    type=click.Choice(["folders"]),
-    help="Take the name of each folder in SOURCE as a class.",
+    metavar="folders|labels|FILE|NAMES",
+    help="What the classes are: the folders in SOURCE; its own labels; a CSV FILE with the columns "
+    "name and class; or, with --attributes, every combination of attributes, such as "
+    "Eyeglasses+Male.",
+)
+@click.option(
+    "--attributes",
+    type=_FILE,
+    help="CelebA's list of attributes, or a CSV file with a column of 1 and -1 for each.",
 )
 @click.option("--upscale", is_flag=True, help="Enlarge pictures that are too small, not skip them.")
 @click.option(
@@ -107,7 +152,12 @@ def prepare(
     crop: "Crop",
     channels: str,
     held_out: float,
-    classes: Literal["folders"] | None,
+    landmarks: Path | None,
+    source_kind: str | None,
+    group_by: re.Pattern[str] | None,
+    drop_duplicates: bool,
+    classes: str | None,
+    attributes: Path | None,
     upscale: bool,
     seed: int,
     workers: int | None,
@@ -115,12 +165,19 @@ def prepare(
 ) -> None:
     """Make the dataset DATASET, a folder, out of SOURCE.
 
-    SOURCE is a folder of JPEG, PNG, WebP, BMP or TIFF pictures, searched with all folders in it, a
-    zip archive of them, or drawn:N for N faces drawn by program, which need no download.
+    SOURCE is a folder or archive of pictures, one of the collections that `sources` lists, or
+    drawn:N for N faces drawn by program, which need no download.
 
     Pictures are turned upright, cropped to a square and resampled, then halved down to 4 × 4.
-    Those that cannot be used are skipped and listed in skipped.csv.
+    Those that cannot be used are skipped and listed in skipped.csv. When it is interrupted, the
+    same command goes on where it was.
     """
+    if (crop == "face") != (landmarks is not None):
+        raise click.UsageError(
+            "--crop face and --landmarks go together: faces are not found without their landmarks."
+        )
+    if attributes is not None and classes is None:
+        raise click.UsageError("--attributes needs --classes with the names of some of them.")
     from datasets import prepare as making
     from datasets.framing import Framing
     from datasets.progress import duration, rate
@@ -129,7 +186,16 @@ def prepare(
 
     colours = int(channels)
     summary = making.prepare(
-        open_source(source, resolution=resolution, channels=colours, seed=seed, classes=classes),
+        open_source(
+            source,
+            resolution=resolution,
+            channels=colours,
+            seed=seed,
+            kind=source_kind,
+            classes=classes,
+            attributes=attributes,
+            landmarks=landmarks,
+        ),
         dataset,
         framing=Framing(resolution=resolution, channels=colours, crop=crop, upscale=upscale),
         source_name=source,
@@ -137,6 +203,17 @@ def prepare(
         seed=seed,
         workers=workers or available_processors(),
         overwrite=overwrite,
+        group_by=group_by,
+        drop_duplicates=drop_duplicates,
+        choices={
+            name: str(value)
+            for name, value in (
+                ("classes", classes),
+                ("attributes", attributes),
+                ("landmarks", landmarks),
+            )
+            if value is not None
+        },
     )
     made = summary.dataset
     click.echo(
@@ -169,7 +246,9 @@ def describe(dataset: Path, sheet: Path | None) -> None:
     _print_counts(opened)
     _print_skipped(Counter(reason for _, reason in index.read_skipped(dataset / SKIPPED_NAME)))
     _print("source", described.source)
-    _print("framing", ", ".join(f"{k} {_word(v)}" for k, v in sorted(described.framing.items())))
+    _print("framing", _words(described.framing))
+    if described.choices:
+        _print("choices", _words(described.choices))
     _print("seed", str(described.seed))
     _print("made with", ", ".join(f"{k} {v}" for k, v in sorted(described.versions.items())))
     size = sum(file.stat().st_size for file in dataset.iterdir())
@@ -212,6 +291,48 @@ def verify(ctx: click.Context, dataset: Path) -> None:
     click.echo(f"{dataset} is as it was written: {opened.count} pictures.")
 
 
+@datasets.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    type=click.Choice(["folder", "stylegan-zip", "tfrecords"]),
+    default="folder",
+    show_default=True,
+    help="A folder of PNG files; a zip archive of them, as StyleGAN reads it; or a folder of "
+    "TFRecord files, as the paper's authors made them.",
+)
+def export(dataset: Path, out: Path, format: "Format") -> None:
+    """Write the pictures of DATASET to OUT, for other programs.
+
+    A table, index.csv, tells each picture's class, its split and its name in the source.
+    """
+    from datasets.exporting import export as write
+    from datasets.pyramid import Dataset
+
+    opened = Dataset.open(dataset)
+    write(opened, out, format=format)
+    click.echo(f"{out}: {opened.count} pictures of {opened.resolution} × {opened.resolution}.")
+
+
+@datasets.command()
+def sources() -> None:
+    """List what SOURCE may be, and known collections with the command for each."""
+    from datasets.collections import COLLECTIONS
+
+    click.echo("SOURCE may be:")
+    for kind, text in KINDS.items():
+        click.echo(f"  {kind:10} {text}")
+    click.echo("\nKnown collections; nothing is downloaded for you:")
+    for collection in COLLECTIONS:
+        click.echo(f"\n{collection.name}: {collection.pictures}")
+        click.echo(f"  {'published':10} {collection.place}")
+        click.echo(f"  {'licence':10} {collection.licence}")
+        click.echo(f"  {'size':10} {collection.size}")
+        for command in collection.commands:
+            click.echo(f"  python -m datasets prepare {command}")
+
+
 def _print(name: str, text: str) -> None:
     click.echo(f"{name + ':':14}{text}")
 
@@ -235,8 +356,12 @@ def _print_skipped(reasons: Counter[str]) -> None:
         click.echo(f"{'':14}{number} {reason}")
 
 
-def _word(value: str | bool) -> str:
-    return value if isinstance(value, str) else "yes" if value else "no"
+def _words(settings: Mapping[str, str | bool]) -> str:
+    words = {True: "yes", False: "no"}
+    return ", ".join(
+        f"{name} {words[value] if isinstance(value, bool) else value}"
+        for name, value in sorted(settings.items())
+    )
 
 
 if __name__ == "__main__":

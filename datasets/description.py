@@ -43,6 +43,8 @@ class Description:
     """Where the pictures came from, as it was given."""
     seed: int
     """What the order of the rows was drawn from."""
+    choices: Mapping[str, str | bool] = field(default_factory=dict)
+    """How pictures were chosen, classed and split, where that was not the usual way."""
     versions: Mapping[str, str]
     """Versions of the libraries that decoded and resampled."""
     sha256: Mapping[str, str] = field(repr=False)
@@ -57,7 +59,7 @@ class Description:
         of the libraries: two datasets with the same fingerprint train the same network.
         """
         fields = asdict(self)
-        for aside in ("framing", "source", "seed", "versions"):
+        for aside in ("framing", "source", "seed", "versions", "choices"):
             del fields[aside]
         fields["sha256"] = {k: v for k, v in self.sha256.items() if k != "skipped.csv"}
         return _hash(fields)
@@ -65,6 +67,8 @@ class Description:
     def text(self) -> str:
         """Give the text of dataset.json, the only one that a description has."""
         fields = asdict(self)
+        if not self.choices:  # As before there were any: older datasets keep their text.
+            del fields["choices"]
         fields["fingerprint"] = self.fingerprint
         fields["checksum"] = _hash(fields)
         return json.dumps(fields, indent=2, sort_keys=True) + "\n"
@@ -116,9 +120,6 @@ def _parse(fields: object) -> Description:
     if channels == 2:
         raise _WrongError("channels is 2, neither 1 nor 3")
     count = _integer(given, "count", 1, 2**40)
-    framing = _mapping(given, "framing")
-    if not all(isinstance(value, str | bool) for value in framing.values()):
-        raise _WrongError("framing holds something else than words")
     versions = _words(given, "versions")
     sha256 = _words(given, "sha256")
     if set(sha256) != {*level_files(resolution), "index.csv", "skipped.csv"}:
@@ -132,7 +133,8 @@ def _parse(fields: object) -> Description:
         count=count,
         held_out=_integer(given, "held_out", 0, count - 1),
         classes=_classes(given),
-        framing=cast(dict[str, str | bool], framing),
+        framing=_settings(given, "framing"),
+        choices=_settings(given, "choices") if "choices" in given else {},
         source=_word(given, "source"),
         seed=_integer(given, "seed", 0, 2**64 - 1),
         versions=versions,
@@ -171,6 +173,13 @@ def _mapping(fields: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _WrongError(f"{name} holds no fields")
     return value
+
+
+def _settings(fields: dict[str, Any], name: str) -> dict[str, str | bool]:
+    settings = _mapping(fields, name)
+    if not all(isinstance(value, str | bool) for value in settings.values()):
+        raise _WrongError(f"{name} holds something else than words")
+    return settings
 
 
 def _words(fields: dict[str, Any], name: str) -> dict[str, str]:

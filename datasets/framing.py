@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from datasets.alignment import cut_out, face_square
+from datasets.colour import opaque, to_srgb
 from datasets.errors import UnusableError
 
 Pixels = NDArray[np.uint8]
@@ -51,16 +53,19 @@ class Box:
         return f"{self.x},{self.y},{self.size}"
 
 
-Crop = Literal["centre", "top"] | Box
+UnturnedCrop = Literal["centre", "top"] | Box
+Crop = UnturnedCrop | Literal["face"]
 
 
 def parse_crop(text: str) -> Crop:
-    """Read `centre`, `top` or `x,y,size`; `ValueError` where it is none of these."""
+    """Read `centre`, `top`, `face` or `x,y,size`; `ValueError` where it is none of these."""
     match text.split(","):
         case ["centre"]:
             return "centre"
         case ["top"]:
             return "top"
+        case ["face"]:
+            return "face"
         case [x, y, size] if all(n.isascii() and n.isdigit() and len(n) < 6 for n in (x, y, size)):
             if int(size) > 0:
                 return Box(int(x), int(y), int(size))
@@ -77,36 +82,41 @@ class Framing:
     """3 (colour) or 1 (grey, by luminance)."""
     crop: Crop = "centre"
     """`centre`: the largest square in the middle. `top`: the largest square at the upper edge, in
-    the middle from left to right; it frames portraits. Or a box."""
+    the middle from left to right; it frames portraits. `face`: the oriented crop of CelebA-HQ, a
+    square that may be turned and leave the picture. Or a box."""
     upscale: bool = False
     """Whether a square smaller than `resolution` is enlarged rather than refused."""
 
 
-def frame(picture: bytes | Pixels, framing: Framing) -> Pixels:
+def frame(
+    picture: bytes | Pixels, framing: Framing, face: NDArray[np.float32] | None = None
+) -> Pixels:
     """Turn a picture upright, crop a square and resample it by Lanczos.
 
     Args:
         picture: the bytes of an image file, of which the first frame counts; or pixels [H, W, C]
-            with C 1 or 3. What is transparent becomes white.
+            with C 1 or 3. What is transparent becomes white; colours become those of sRGB.
         framing: what to do.
+        face: where the face is, for the crop "face": [4, 2], left eye, right eye, left and right
+            corner of the mouth, as x and y in pixels of the upright picture.
 
     Returns:
         uint8 [resolution, resolution, channels].
 
     Raises:
-        UnusableError: the picture cannot be read, or is not large enough.
+        UnusableError: the picture cannot be read, is not large enough, or has no face.
     """
     with _pillow_set_up():
-        upright = _decode(picture)
-        left, top, size = _square(framing.crop, *upright.size)
-        if size < framing.resolution and not framing.upscale:
-            raise UnusableError(f"smaller than {framing.resolution} pixels")
-        square = upright.crop((left, top, left + size, top + size))
+        upright, profile = _decode(picture)
+        if framing.crop == "face":
+            square = _cut_face(upright, framing, face)
+        else:
+            square = _cut_square(upright, framing, framing.crop)
+        # Colours last, where there are the fewest pixels.
+        square = to_srgb(square, profile)
         if framing.channels == 1:
             square = square.convert("L")
         side = framing.resolution
-        if size != side:
-            square = square.resize((side, side), Image.Resampling.LANCZOS)
         return np.asarray(square).reshape(side, side, framing.channels)
 
 
@@ -124,7 +134,7 @@ def upright(picture: bytes, channels: int) -> Pixels:
         UnusableError: the picture cannot be read.
     """
     with _pillow_set_up():
-        image = _decode(picture)
+        image = to_srgb(*_decode(picture))
         if channels == 1:
             image = image.convert("L")
         return np.asarray(image).reshape(image.height, image.width, channels)
@@ -157,7 +167,30 @@ def fit(picture: Pixels, resolution: int) -> Pixels:
     return np.asarray(resized).reshape(resolution, resolution, -1)
 
 
-def _square(crop: Crop, width: int, height: int) -> tuple[int, int, int]:
+def _cut_face(
+    image: Image.Image, framing: Framing, face: NDArray[np.float32] | None
+) -> Image.Image:
+    if face is None:
+        raise UnusableError("no face is known in it")
+    square = face_square(face)
+    _require_size(square.side, framing)
+    return cut_out(image, square, framing.resolution)
+
+
+def _cut_square(image: Image.Image, framing: Framing, crop: UnturnedCrop) -> Image.Image:
+    left, top, size = _square(crop, *image.size)
+    _require_size(size, framing)
+    square = image.crop((left, top, left + size, top + size))
+    side = framing.resolution
+    return square if size == side else square.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _require_size(size: float, framing: Framing) -> None:
+    if size < framing.resolution and not framing.upscale:
+        raise UnusableError(f"smaller than {framing.resolution} pixels")
+
+
+def _square(crop: UnturnedCrop, width: int, height: int) -> tuple[int, int, int]:
     """Give left, top and size of the square to cut out."""
     if isinstance(crop, Box):
         if crop.x + crop.size > width or crop.y + crop.size > height:
@@ -167,17 +200,18 @@ def _square(crop: Crop, width: int, height: int) -> tuple[int, int, int]:
     return (width - size) // 2, (height - size) // 2 if crop == "centre" else 0, size
 
 
-def _decode(picture: bytes | Pixels) -> Image.Image:
-    """Give the upright picture in mode RGB."""
+def _decode(picture: bytes | Pixels) -> tuple[Image.Image, bytes | None]:
+    """Give the upright picture in mode RGB, L or CMYK, and its colour profile."""
     if not isinstance(picture, bytes):
         grey = picture.shape[-1] == 1
-        return Image.fromarray(picture[..., 0] if grey else picture).convert("RGB")
+        return Image.fromarray(picture[..., 0] if grey else picture), None
     try:
         with Image.open(BytesIO(picture), formats=_FORMATS) as image:
             if image.width * image.height > _MOST_PIXELS:
                 raise Image.DecompressionBombError
             image.load()
-            return _to_rgb(_to_upright(image))
+            profile = image.info.get("icc_profile")
+            return _to_upright(opaque(image), image), profile or None
     except UnusableError:
         raise
     except UnidentifiedImageError:
@@ -193,54 +227,14 @@ def _decode(picture: bytes | Pixels) -> Image.Image:
         raise UnusableError("damaged or cut short") from None
 
 
-def _to_upright(image: Image.Image) -> Image.Image:
+def _to_upright(image: Image.Image, original: Image.Image) -> Image.Image:
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = original.getexif().get(ExifTags.Base.Orientation, 1)
         method = _UPRIGHT.get(orientation)
     except Exception:
         # Whatever a camera wrote beside a picture, the picture itself has been decoded.
         return image
     return image if method is None else image.transpose(method)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return _from_16_bits(image)
-    if image.mode in ("I", "F"):
-        return _from_wide_numbers(image)
-    if image.mode == "La":
-        image = image.convert("LA")
-    if image.has_transparency_data:
-        # Through RGBA whatever the mode: there, Pillow applies palettes and transparent colours.
-        colours = image.convert("RGBA")
-        white = Image.new("RGBA", colours.size, "white")
-        return Image.alpha_composite(white, colours).convert("RGB")
-    return image.convert("RGB")
-
-
-def _from_16_bits(image: Image.Image) -> Image.Image:
-    numbers = np.asarray(image).astype(np.uint32)
-    # Pillow's own conversion clips at 255, which turns nearly every picture white. 65535 / 257 is
-    # 255, and adding half of 257 rounds to the nearest.
-    grey = ((numbers + 128) // 257).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[numbers == transparent] = 255
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _from_wide_numbers(image: Image.Image) -> Image.Image:
-    """Scale 32-bit numbers, whole or not, by the range that their largest one shows."""
-    numbers = np.asarray(image)
-    least, most = float(numbers.min()), float(numbers.max())
-    # So that a number that is none (NaN) counts as out of range too.
-    if not (least >= 0 and most <= 65535):
-        raise UnusableError("brightness outside 0 to 65535")
-    factor = 1.0 if most <= 255 else 1 / 257
-    if image.mode == "F" and most <= 1:
-        factor = 255.0
-    grey = np.rint(numbers.astype(np.float32) * np.float32(factor)).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
 
 
 @contextmanager

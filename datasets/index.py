@@ -42,7 +42,27 @@ def mark_duplicates(entries: Sequence[Entry]) -> list[Entry]:
     return marked
 
 
-def hold_out(entries: Sequence[Entry], fraction: float) -> list[Entry]:
+def group_names(names: Sequence[str], pattern: re.Pattern[str]) -> list[str | None]:
+    """Tell which group each picture belongs to.
+
+    Args:
+        names: what the pictures are called.
+        pattern: is searched for in each name. Names with the same match are a group: the same first
+            parenthesis, where the pattern has one, else the same text as a whole.
+
+    Returns:
+        One group for each picture; None where the pattern does not match, or matches nothing.
+    """
+    found = [pattern.search(name) for name in names]
+    return [
+        None if match is None else (match[1] if pattern.groups else match[0]) or None
+        for match in found
+    ]
+
+
+def hold_out(
+    entries: Sequence[Entry], fraction: float, groups: Sequence[str | None] | None = None
+) -> list[Entry]:
     """Choose which rows are kept out of training.
 
     The last rows are, going backwards, except pictures that occur more than once: otherwise the
@@ -50,22 +70,51 @@ def hold_out(entries: Sequence[Entry], fraction: float) -> list[Entry]:
     shuffled, the choice is random. There may be fewer of them than asked for, where most pictures
     have duplicates.
 
+    A group is held out as a whole or not at all. One that is larger than what is still wanted is
+    passed over; if all are, the smallest is held out.
+
     Args:
         entries: all rows, in their final order.
         fraction: of the rows, 0 to less than 1; above 0 at least one is held out, if there are two.
+        groups: the group of each row, None for a row that stands alone; None for no groups.
     """
     wanted = round(fraction * len(entries))
     if fraction > 0:
         wanted = max(wanted, 1)
     wanted = min(wanted, len(entries) - 1)
-    occurrences = Counter(entry.sha256 for entry in entries)
     chosen = list(entries)
-    for row in reversed(range(len(entries))):
-        if wanted <= 0:
-            break
-        if occurrences[entries[row].sha256] == 1:
+    for rows in _choose(_eligible(entries, groups), wanted, len(entries)):
+        for row in rows:
             chosen[row] = replace(entries[row], split="held-out")
-            wanted -= 1
+    return chosen
+
+
+def _eligible(entries: Sequence[Entry], groups: Sequence[str | None] | None) -> list[list[int]]:
+    """Give the groups without duplicates, that with the last row first."""
+    occurrences = Counter(entry.sha256 for entry in entries)
+    members: dict[str | int, list[int]] = {}
+    for row in reversed(range(len(entries))):
+        group = None if groups is None else groups[row]
+        members.setdefault(row if group is None else group, []).append(row)
+    return [
+        rows
+        for rows in members.values()
+        if all(occurrences[entries[row].sha256] == 1 for row in rows)
+    ]
+
+
+def _choose(groups: Sequence[list[int]], wanted: int, count: int) -> list[list[int]]:
+    if wanted <= 0:
+        return []
+    chosen = []
+    left = wanted
+    for rows in groups:
+        if len(rows) <= left:
+            chosen.append(rows)
+            left -= len(rows)
+    smallest = min(groups, key=len, default=[])
+    if not chosen and 0 < len(smallest) < count:
+        return [smallest]
     return chosen
 
 

@@ -32,21 +32,12 @@ def landing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterato
         DatasetError: the folder to write into is missing, or the place is taken.
         OSError: as writing does, with the name of the final place where the system gives none.
     """
-    final = Path(os.path.realpath(path))
-    _refuse_if_taken(final, overwrite=overwrite)
-    if not final.parent.is_dir():
-        raise DatasetError(f"{final.parent} is not a folder; make it first, to hold {final.name}.")
+    final = landing_place(path, overwrite=overwrite)
     # A file name has at most 255 bytes, so a long one is cut to make room for the token.
     temporary = final.parent / f".{final.stem[:40]}.{secrets.token_hex(4)}{final.suffix[:16]}"
     try:
         yield temporary
-        _write_through(temporary)
-        _refuse_if_taken(final, overwrite=overwrite)
-        if temporary.is_dir() and final.is_dir():
-            _swap(temporary, final)
-        else:
-            temporary.replace(final)
-        _sync(final.parent)
+        settle(temporary, final, overwrite=overwrite)
     except BaseException as error:
         _remove(temporary)
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
@@ -55,13 +46,50 @@ def landing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterato
         raise
 
 
+def landing_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Give the place where an output will land, or refuse it before any work is done.
+
+    Args:
+        path: the final place. A symbolic link is followed.
+        overwrite: whether something that is already there gives way.
+
+    Raises:
+        DatasetError: the folder to write into is missing, or the place is taken.
+    """
+    final = Path(os.path.realpath(path))
+    _refuse_if_taken(final, overwrite=overwrite)
+    if not final.parent.is_dir():
+        raise DatasetError(f"{final.parent} is not a folder; make it first, to hold {final.name}.")
+    return final
+
+
+def settle(temporary: Path, final: Path, *, overwrite: bool) -> None:
+    """Write a file or folder through to the disk and move it to its final place in one step.
+
+    Args:
+        temporary: what was made, on the same disk as `final`.
+        final: the place from `landing_place`.
+        overwrite: whether something that is there by now gives way.
+
+    Raises:
+        DatasetError: the place is taken.
+    """
+    _write_through(temporary)
+    _refuse_if_taken(final, overwrite=overwrite)
+    if temporary.is_dir() and final.is_dir():
+        _swap(temporary, final)
+    else:
+        temporary.replace(final)
+    _sync(final.parent)
+
+
 def _refuse_if_taken(final: Path, *, overwrite: bool) -> None:
     if not overwrite and os.path.lexists(final):
         raise DatasetError(f"{final} exists already; choose another name, or remove it first.")
 
 
 def _swap(new: Path, final: Path) -> None:
-    old = final.parent / f"{new.name}.old"
+    old = final.parent / f".{final.name[:40]}.{secrets.token_hex(4)}.old"
     final.rename(old)
     try:
         new.rename(final)

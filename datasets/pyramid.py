@@ -57,19 +57,54 @@ class Writer:
 
     Use as a context manager, so that the files are closed whatever happens. The folder is complete
     once `finish` has returned; write into a `landing`, so that nobody sees it before.
+
+    Attributes:
+        entries: the rows so far.
     """
 
-    def __init__(self, folder: Path, *, resolution: int, channels: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        resolution: int,
+        channels: int,
+        entries: Sequence[index.Entry] = (),
+    ) -> None:
+        """Begin a dataset, or go on with one.
+
+        Args:
+            folder: where the files are.
+            resolution: side of the largest level in pixels.
+            channels: 3 (colour) or 1 (grey).
+            entries: rows that another writer has written there; what comes after them is cut off.
+
+        Raises:
+            OSError: the files cannot be written, or, when going on, are missing.
+        """
         self._folder, self._resolution, self._channels = folder, resolution, channels
-        self._entries: list[index.Entry] = []
-        self._hashes = [hashlib.sha256() for _ in level_files(resolution)]
+        self.entries = list(entries)
+        self._hashes = []
         self._files: list[BinaryIO] = []
         with ExitStack() as opened:
             for name in level_files(resolution):
-                file = opened.enter_context((folder / name).open("wb"))
-                file.write(_header(0, int(name[:4]), channels))
+                file = opened.enter_context((folder / name).open("r+b" if entries else "w+b"))
+                side = int(name[:4])
+                file.write(_header(0, side, channels))
+                file.truncate(HEADER_BYTES + len(entries) * side * side * channels)
                 self._files.append(file)
+                self._hashes.append(_hash(file))
             self._opened = opened.pop_all()
+
+    def checkpoint(self) -> list[str]:
+        """Write all rows so far through to the disk, and give the hash of each level's pixels."""
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+        return self.digests()
+
+    def digests(self) -> list[str]:
+        """Give the hash of each level's pixels so far, from the smallest level."""
+        return [digest.hexdigest() for digest in self._hashes]
 
     def append(
         self, levels: Sequence[Pixels], *, name: str, sha256: str, class_name: str | None = None
@@ -89,7 +124,7 @@ class Writer:
             data = level.tobytes()
             file.write(data)
             digest.update(data)
-        self._entries.append(index.Entry(name, sha256, class_name))
+        self.entries.append(index.Entry(name, sha256, class_name))
 
     def finish(
         self,
@@ -100,6 +135,8 @@ class Writer:
         seed: int,
         versions: Mapping[str, str],
         skipped: Sequence[tuple[str, str]] = (),
+        groups: Sequence[str | None] | None = None,
+        choices: Mapping[str, str | bool] | None = None,
     ) -> None:
         """Write the tables and the description.
 
@@ -110,15 +147,17 @@ class Writer:
             seed: what their order was drawn from.
             versions: library versions worth recording.
             skipped: name and reason of each picture that was left out.
+            groups: the group of each row, which is held out as a whole or not at all.
+            choices: how pictures were chosen, classed and split.
         """
-        if not self._entries:
+        if not self.entries:
             raise ValueError("a dataset needs a picture")
         # The header has room for any number of rows, so only now is the true one put in.
         for name, file in zip(level_files(self._resolution), self._files, strict=True):
             file.seek(0)
-            file.write(_header(len(self._entries), int(name[:4]), self._channels))
+            file.write(_header(len(self.entries), int(name[:4]), self._channels))
         self._opened.close()
-        entries = index.hold_out(index.mark_duplicates(self._entries), held_out)
+        entries = index.hold_out(index.mark_duplicates(self.entries), held_out, groups)
         index.write(self._folder / index.FILE_NAME, entries)
         index.write_skipped(self._folder / SKIPPED_NAME, skipped)
         classes = {entry.class_name for entry in entries if entry.class_name is not None}
@@ -136,10 +175,15 @@ class Writer:
             framing=framing,
             source=source,
             seed=seed,
+            choices=choices or {},
             versions=versions,
             sha256=hashes,
         )
         (self._folder / description.FILE_NAME).write_text(described.text(), encoding="utf-8")
+
+    def close(self) -> None:
+        """Close the files."""
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -307,10 +351,15 @@ def _check_level(path: Path, described: Description) -> None:
 def _hash_file(
     path: Path, *, skip: int = 0, advance: Callable[[int], object] = lambda read: None
 ) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
         file.seek(skip)
-        while piece := file.read(HASHED_BYTES):
-            digest.update(piece)
-            advance(len(piece))
-    return digest.hexdigest()
+        return _hash(file, advance).hexdigest()
+
+
+def _hash(file: BinaryIO, advance: Callable[[int], object] = lambda read: None) -> "hashlib._Hash":
+    """Read a file from where it stands to its end."""
+    digest = hashlib.sha256()
+    while piece := file.read(HASHED_BYTES):
+        digest.update(piece)
+        advance(len(piece))
+    return digest

@@ -107,7 +107,7 @@ def _frame_one(source: Source, item: int, framing: Framing) -> Framed | Skipped:
     try:
         class_name = source.class_of(item)
         picture = source.load(item)
-        levels = shrink(frame(picture, framing))
+        levels = shrink(frame(picture, framing, source.face_of(item)))
     except UnusableError as unusable:
         return Skipped(str(unusable))
     except OSError as error:

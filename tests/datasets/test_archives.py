@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import archives
-from datasets.archives import open_zip
 from datasets.errors import DatasetError, UnusableError
 from datasets.framing import Framing
 from datasets.prepare import prepare
-from datasets.sources import open_source
+from datasets.sources import Annotated, open_source, zips
+from datasets.sources.classes import find_classes
+from datasets.sources.zips import open_zip
 from tests.datasets.making import file_bytes, noise, write_photographs
 
-SUFFIXES = frozenset({".png", ".jpg"})
 LIMIT = 10_000
 
 
@@ -35,11 +34,12 @@ def test_pictures_are_found_in_order_with_their_classes(tmp_path: Path) -> None:
             "__MACOSX/cats/._1.jpg": b"", ".hidden/x.png": b"", "dogs/": b"",
         },
     )  # fmt: skip
-    source = open_zip(path, SUFFIXES, most_bytes=LIMIT, folders_are_classes=True)
+    found = open_zip(path, most_bytes=LIMIT)
+    source = Annotated(found, classes=find_classes(found, "a.zip", "folders", None))
     assert source.names == ("cats/1.jpg", "dogs/2.PNG", "loose.png")
     assert [source.load(item) for item in range(3)] == [b"one", b"two", b"three"]
     assert [source.class_of(item) for item in range(2)] == ["cats", "dogs"]
-    with pytest.raises(UnusableError, match="not in the folder of a class"):
+    with pytest.raises(UnusableError, match="has no class"):
         source.class_of(2)
     assert pickle.loads(pickle.dumps(source)).load(0) == b"one"
 
@@ -55,7 +55,7 @@ def test_names_are_labels_and_never_paths(tmp_path: Path, name: str) -> None:
     (tmp_path / "in").mkdir()
     path = write(tmp_path / "in" / "a.zip", {name: b"x"})
     before = sorted(tmp_path.rglob("*"))
-    source = open_zip(path, SUFFIXES, most_bytes=LIMIT)
+    source = open_zip(path, most_bytes=LIMIT)
     assert source.load(0) == b"x"
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -74,7 +74,7 @@ def test_a_bomb_is_read_no_further_than_is_allowed(
         return data
 
     monkeypatch.setattr(zipfile.ZipExtFile, "read", counted)
-    source = open_zip(path, SUFFIXES, most_bytes=LIMIT)
+    source = open_zip(path, most_bytes=LIMIT)
     with pytest.raises(UnusableError, match="larger than"):
         source.load(0)
     assert sum(read) <= LIMIT + 1
@@ -87,20 +87,20 @@ def test_encrypted_members_are_unusable(tmp_path: Path) -> None:
     data[data.index(b"PK\x01\x02") + 8] |= 1  # and in the directory
     path.write_bytes(data)
     with pytest.raises(UnusableError, match="encrypted"):
-        open_zip(path, SUFFIXES, most_bytes=LIMIT).load(0)
+        open_zip(path, most_bytes=LIMIT).load(0)
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"not an archive", b"\0" * 1000])
 def test_what_is_no_archive_is_a_sentence(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(DatasetError, match="not a zip archive"):
-        open_zip(tmp_path / "a.zip", SUFFIXES, most_bytes=LIMIT)
+        open_zip(tmp_path / "a.zip", most_bytes=LIMIT)
 
 
 def test_an_archive_without_pictures_is_a_sentence(tmp_path: Path) -> None:
     write(tmp_path / "a.zip", {"readme.txt": b""})
     with pytest.raises(DatasetError, match="holds no pictures"):
-        open_zip(tmp_path / "a.zip", SUFFIXES, most_bytes=LIMIT)
+        open_zip(tmp_path / "a.zip", most_bytes=LIMIT)
 
 
 @settings(max_examples=150, deadline=None)
@@ -114,9 +114,9 @@ def test_damaged_archives_give_sentences_only(
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
-    archives._opened.cache_clear()
+    zips._opened.cache_clear()
     try:
-        source = open_zip(path, SUFFIXES, most_bytes=LIMIT)
+        source = open_zip(path, most_bytes=LIMIT)
     except DatasetError as error:
         assert str(path) in str(error)
         return

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datasets import framing
+from datasets.colour import opaque, to_srgb
 from datasets.errors import UnusableError
 from datasets.framing import Box, Framing, frame, parse_crop
 from tests.datasets.making import Pixels, file_bytes, noise
@@ -129,7 +129,7 @@ def test_colour_modes_that_no_file_of_ours_has(
 ) -> None:
     if image.mode == "PA":
         image.putalpha(255)
-    assert framing._to_rgb(image).getpixel((0, 0)) == rgb
+    assert to_srgb(opaque(image), None).getpixel((0, 0)) == rgb
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 70000.0])
@@ -256,13 +256,13 @@ def test_nothing_of_pillow_is_changed_for_others(monkeypatch: pytest.MonkeyPatch
     assert Image.MAX_IMAGE_PIXELS == 12345
 
 
-@pytest.mark.parametrize("text", ["centre", "top", "0,0,1", "25,57,128"])
+@pytest.mark.parametrize("text", ["centre", "top", "face", "0,0,1", "25,57,128"])
 def test_crops_are_read_and_written_alike(text: str) -> None:
     assert str(parse_crop(text)) == text
 
 
 @pytest.mark.parametrize(
-    "text", ["", "center", "face", "1,2", "1,2,3,4", "1,2,0", "-1,2,3", "1,2,x"]
+    "text", ["", "center", "faces", "1,2", "1,2,3,4", "1,2,0", "-1,2,3", "1,2,x"]
 )
 def test_other_crops_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"^{text}$"):

@@ -9,7 +9,7 @@ from datasets.errors import DatasetError
 from datasets.framing import Framing
 from datasets.prepare import Summary, prepare
 from datasets.pyramid import Dataset
-from datasets.sources import Classes, Source, open_source
+from datasets.sources import Source, open_source
 from datasets.workers import frame_all
 from tests.datasets.making import Deadly, file_bytes, noise, write_photographs
 
@@ -23,7 +23,7 @@ def prepared(
     workers: int = 1,
     held_out: float = 0.2,
     overwrite: bool = False,
-    classes: Classes | None = None,
+    classes: str | None = None,
     source: Source | None = None,
 ) -> Summary:
     found = source or open_source(
@@ -126,7 +126,7 @@ def test_folders_become_classes(tmp_path: Path) -> None:
     assert dataset.labels is not None
     for name, label in zip(dataset.names, dataset.labels.tolist(), strict=True):
         assert name.startswith(("cats/", "dogs/")[label])
-    assert summary.skipped["not in the folder of a class"] == 1
+    assert summary.skipped["has no class"] == 1
 
 
 def test_nothing_usable_is_an_error_with_the_first_reason(tmp_path: Path) -> None:

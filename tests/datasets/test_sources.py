@@ -1,16 +1,17 @@
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from datasets.errors import DatasetError, UnusableError
-from datasets.sources import Classes, Source, open_source
+from datasets.sources import Source, open_source
 
 
-def opened(path: Path | str, classes: Classes | None = None, **options: int) -> Source:
-    settings = {"resolution": 8, "channels": 3, "seed": 0} | options
+def opened(path: Path | str, classes: str | None = None, **options: Any) -> Source:
+    settings: dict[str, Any] = {"resolution": 8, "channels": 3, "seed": 0} | options
     return open_source(str(path), classes=classes, **settings)
 
 
@@ -38,7 +39,7 @@ def test_first_level_folders_are_classes_and_loose_pictures_have_none(tmp_path: 
     fill(tmp_path, "cats/1.png", "cats/kittens/2.png", "dogs/3.png", "loose.png")
     source = opened(tmp_path, "folders")
     assert [source.class_of(item) for item in range(3)] == ["cats", "cats", "dogs"]
-    with pytest.raises(UnusableError, match="not in the folder of a class"):
+    with pytest.raises(UnusableError, match="has no class"):
         source.class_of(3)
 
 
@@ -117,3 +118,5 @@ def test_drawn_faces_have_limits() -> None:
         opened("drawn:3", resolution=512)
     with pytest.raises(DatasetError, match="--classes"):
         opened("drawn:3", "folders")
+    with pytest.raises(DatasetError, match="--classes"):
+        opened("drawn:3", "labels")

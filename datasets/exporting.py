@@ -1,0 +1,165 @@
+"""From a dataset back to files that other programs read."""
+
+import csv
+import json
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datasets import records
+from datasets.errors import DatasetError
+from datasets.landing import landing
+from datasets.progress import Progress, progress
+from datasets.pyramid import Dataset, size_on_disk
+from datasets.room import require_room
+from datasets.sources.stylegan import FILE_NAME as LABELS_NAME
+from datasets.workers import available_processors
+
+Pixels = NDArray[np.uint8]
+Format = Literal["folder", "stylegan-zip", "tfrecords"]
+
+INDEX_NAME = "index.csv"
+# As StyleGAN's tools do it, so that no folder holds more than many a system copes with.
+_A_FOLDER = 1000
+# The least effort: photographs hardly get smaller by more.
+_PNG_EFFORT = 1
+# Of each picture besides its pixels, in the worst case.
+_EXTRA_BYTES = 2048
+# A fixed time, so that the same dataset always gives the same archive.
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+
+
+def export(dataset: Dataset, path: Path, *, format: Format) -> None:
+    """Write the pictures of a dataset to files, with a progress report on stderr.
+
+    `folder` and `stylegan-zip` hold PNG files of the largest level and a dataset.json with their
+    classes, as StyleGAN's tools make and read them. `tfrecords` is a folder with a file for each
+    level and, for classes, one of labels, as the paper's authors made them. In all three a table,
+    index.csv, tells each picture's class, its split and the name it had in its source.
+
+    Args:
+        dataset: what to write.
+        path: the folder or, for `stylegan-zip`, the file to make.
+        format: what to write it as.
+
+    Raises:
+        DatasetError: the place is taken, has no room, or an archive's name does not end in .zip.
+    """
+    if format == "stylegan-zip" and path.suffix.lower() != ".zip":
+        raise DatasetError(f"{path} must end in .zip.")
+    pixels = dataset.count * dataset.resolution**2 * dataset.channels
+    if format == "tfrecords":
+        pixels = size_on_disk(dataset.count, dataset.resolution, dataset.channels)
+    require_room(path, pixels + dataset.count * _EXTRA_BYTES, "choose another disk")
+    with (
+        landing(path) as place,
+        progress("Writing pictures", total=dataset.count, unit="pictures") as bar,
+    ):
+        if format == "stylegan-zip":
+            _write_zip(dataset, place, bar)
+            return
+        place.mkdir()
+        if format == "folder":
+            _write_folder(dataset, place, bar)
+        else:
+            _write_records(dataset, place, path.name, bar)
+
+
+def _write_folder(dataset: Dataset, folder: Path, bar: Progress) -> None:
+    for row, data in _png_files(dataset):
+        name = _file_name(row)
+        if row % _A_FOLDER == 0:
+            (folder / name).parent.mkdir()
+        (folder / name).write_bytes(data)
+        bar.advance()
+    (folder / LABELS_NAME).write_text(_labels(dataset), encoding="ascii")
+    _write_text(folder / INDEX_NAME, _index(dataset, _file_name))
+
+
+def _write_zip(dataset: Dataset, path: Path, bar: Progress) -> None:
+    # Stored and not compressed: the PNG files are, already.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+
+        def write(name: str, data: bytes) -> None:
+            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), data)
+
+        for row, data in _png_files(dataset):
+            write(_file_name(row), data)
+            bar.advance()
+        write(LABELS_NAME, _labels(dataset).encode("ascii"))
+        write(INDEX_NAME, _index(dataset, _file_name).encode("utf-8", "surrogateescape"))
+
+
+def _write_records(dataset: Dataset, folder: Path, name: str, bar: Progress) -> None:
+    with ExitStack() as opened:
+        levels = [
+            (
+                dataset.level(level),
+                opened.enter_context((folder / f"{name}-r{level:02d}.tfrecords").open("wb")),
+            )
+            for level in dataset.levels
+        ]
+        for row in range(dataset.count):
+            for pictures, file in levels:
+                file.write(records.pack(np.asarray(pictures[row])))
+            bar.advance()
+    if dataset.labels is not None and dataset.classes is not None:
+        one_hot = np.eye(len(dataset.classes), dtype=np.float32)[dataset.labels]
+        with (folder / f"{name}-rxx.labels").open("wb") as file:
+            np.save(file, one_hot)
+    _write_text(folder / INDEX_NAME, _index(dataset, lambda row: f"{row:08d}"))
+
+
+def _png_files(dataset: Dataset) -> Iterator[tuple[int, bytes]]:
+    """Give the PNG file of each row, in order, made in several threads and bounded memory."""
+    pictures = dataset.level(dataset.levels[-1])
+    threads = available_processors()
+    waiting: deque[Future[bytes]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for row in range(dataset.count + 2 * threads):
+            if row < dataset.count:
+                waiting.append(pool.submit(_png, np.asarray(pictures[row])))
+            if row >= 2 * threads:
+                yield row - 2 * threads, waiting.popleft().result()
+
+
+def _png(picture: Pixels) -> bytes:
+    buffer = BytesIO()
+    grey = picture.shape[-1] == 1
+    image = Image.fromarray(picture[..., 0] if grey else picture)
+    image.save(buffer, "PNG", compress_level=_PNG_EFFORT)
+    return buffer.getvalue()
+
+
+def _file_name(row: int) -> str:
+    # Not the name that the picture had in its source: that may be anything.
+    return f"{row // _A_FOLDER:05d}/img{row:08d}.png"
+
+
+def _labels(dataset: Dataset) -> str:
+    if dataset.labels is None:
+        return json.dumps({"labels": None}) + "\n"
+    pairs = [[_file_name(row), label] for row, label in enumerate(dataset.labels.tolist())]
+    return json.dumps({"labels": pairs, "classes": dataset.classes}) + "\n"
+
+
+def _index(dataset: Dataset, name: Callable[[int], str]) -> str:
+    table = StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["name", "class", "split", "original"])
+    for row, entry in enumerate(dataset.entries):
+        writer.writerow([name(row), entry.class_name or "", entry.split, entry.name])
+    return table.getvalue()
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))

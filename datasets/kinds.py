@@ -1,0 +1,12 @@
+"""The kinds of sources, and how they are told apart by looking. Needs neither NumPy nor Pillow."""
+
+KINDS: dict[str, str] = {
+    "folder": "a folder of JPEG, PNG, WebP, BMP, TIFF or GIF pictures, with all folders in it",
+    "zip": "a zip archive of pictures",
+    "tar": "a tar archive of pictures, not compressed",
+    "tfrecords": "a folder of *-r02.tfrecords, *-r03.tfrecords …, as the paper's authors made them",
+    "lmdb": "an LSUN database (a folder that holds data.mdb), or a folder of several",
+    "cifar": "a folder with CIFAR-10 or CIFAR-100, binary version or Python's",
+    "mnist": "a folder with MNIST's IDX files, .gz or not; 28 pixels are padded to 32",
+    "drawn": "drawn:N, for N faces drawn by program, which need no download",
+}

@@ -1,0 +1,85 @@
+"""Which class each picture belongs to, from wherever that is said."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.errors import DatasetError
+from datasets.sources.source import Source
+from datasets.sources.tables import find_all, read_table
+
+_SOME_FILE = re.compile(r".*[./\\].*", re.DOTALL)
+
+
+def find_classes(
+    source: Source, name: str, classes: str, attributes: Path | None
+) -> list[str | None]:
+    """Tell which class each picture of a source belongs to.
+
+    Args:
+        source: the pictures.
+        name: how the source is called, for errors.
+        classes: `folders`, the first-level folder that a picture is in; `labels`, what the source
+            itself says; a CSV file with columns `name` and `class`; or, with `attributes`, names of
+            attributes joined by "+", of which every combination is a class.
+        attributes: a list of CelebA, or a CSV file with one column for each attribute, which holds
+            1 where a picture has it, and -1 or 0 where not.
+
+    Returns:
+        The name of the class of each picture, None for a picture without.
+
+    Raises:
+        DatasetError: these are no classes of that source.
+    """
+    if attributes is not None:
+        found = _from_attributes(source, name, classes.split("+"), attributes)
+    elif classes == "folders":
+        found = [_folder(picture) for picture in source.names]
+        if not any(found):
+            raise DatasetError(f"{name} has no folders to take as classes; leave out --classes.")
+    elif classes == "labels":
+        if source.labels is None:
+            raise DatasetError(f"{name} has no labels of its own; leave out --classes labels.")
+        found = list(source.labels)
+    elif _SOME_FILE.fullmatch(classes):
+        path = Path(classes)
+        table = {key: row[0] for key, row in read_table(path, ["class"]).items() if row[0]}
+        found = find_all(table, source.names, file=path, source=name)
+    else:
+        raise DatasetError(
+            f"--classes {classes}: write folders, labels or a CSV file; attributes need the file "
+            "that lists them, too: --attributes FILE."
+        )
+    _check(found)
+    return found
+
+
+def _folder(name: str) -> str | None:
+    folder, slash, _ = name.partition("/")
+    return folder if slash else None
+
+
+def _from_attributes(
+    source: Source, name: str, attributes: Sequence[str], path: Path
+) -> list[str | None]:
+    if not all(attributes):
+        raise DatasetError("--classes: write the attributes like this: Eyeglasses+Male.")
+    table: dict[str, str] = {}
+    for picture, row in read_table(path, attributes).items():
+        if not set(row) <= {"1", "-1", "0"}:
+            raise DatasetError(f"{path}: the attributes of {picture} are neither 1 nor -1.")
+        table[picture] = "+".join(
+            attribute if value == "1" else f"not-{attribute}"
+            for attribute, value in zip(attributes, row, strict=True)
+        )
+    return find_all(table, source.names, file=path, source=name)
+
+
+def _check(classes: Sequence[str | None]) -> None:
+    # What cannot be written to the index must not be noticed after hours of work.
+    for name in set(classes):
+        try:
+            if name is not None:
+                name.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise DatasetError(f"The class {name!a} has a name that is no text.") from None

@@ -1,0 +1,125 @@
+"""Where faces are, from files that say it."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import DatasetError
+from datasets.sources.tables import find_all, read_table
+
+# FFHQ's has 267 MB.
+_MOST_BYTES = 2**30
+# Farther away than any picture is wide.
+_FARTHEST = 1e6
+_COLUMNS = [
+    f"{side}_{part}_{axis}"
+    for part in ("eye", "mouth")
+    for side in ("left", "right")
+    for axis in "xy"
+]
+# Of the 68 points that dlib's detector gives, those around the eyes and the corners of the mouth.
+_POINTS = 68
+_LEFT_EYE, _RIGHT_EYE, _LEFT_CORNER, _RIGHT_CORNER = slice(36, 42), slice(42, 48), 48, 54
+_WILD = "in-the-wild"
+
+Points = tuple[float, ...]
+
+
+def find_faces(names: Sequence[str], source: str, path: Path) -> NDArray[np.float32]:
+    """Tell where the faces in pictures are.
+
+    Args:
+        names: names of the pictures.
+        source: how the source is called.
+        path: CelebA's list of landmarks, FFHQ's JSON file, or a CSV file with the columns name,
+            left_eye_x, left_eye_y, right_eye_x, right_eye_y, left_mouth_x, left_mouth_y,
+            right_mouth_x and right_mouth_y: centres of the eyes and corners of the mouth, in pixels
+            of the upright picture, left as seen.
+
+    Returns:
+        [N, 4, 2]: left eye, right eye, left and right corner of the mouth, as x and y; not a number
+        (NaN) for pictures that the file does not know.
+
+    Raises:
+        DatasetError: the file cannot be read, is none of these, or knows none of the pictures.
+    """
+    if path.suffix.lower() == ".json":
+        # FFHQ says where a face is in the photograph and where in the square cut out of it.
+        wild = any(_WILD in place for place in (str(Path(source).resolve()), names[0]))
+        table = _read_ffhq(path, "in_the_wild" if wild else "image")
+    else:
+        table = {
+            name: _points(row, f"{path}: the points of {name}")
+            for name, row in read_table(path, _COLUMNS).items()
+        }
+    nowhere = (math.nan,) * 8
+    found = find_all(table, names, file=path, source=source)
+    points = np.array([nowhere if each is None else each for each in found], np.float32)
+    return points.reshape(-1, 4, 2)
+
+
+def _points(values: Sequence[object], what: str) -> Points:
+    try:
+        points = tuple(float(value) for value in values if isinstance(value, str | float | int))
+    except (ValueError, OverflowError):
+        points = ()
+    if len(points) != len(values) or not all(abs(value) < _FARTHEST for value in points):
+        raise DatasetError(f"{what} are no numbers of pixels.")
+    return points
+
+
+def _read_ffhq(path: Path, kind: str) -> dict[str, Points]:
+    table = {}
+    for number, entry in _ffhq_entries(path):
+        what = f"{path}: the points of picture {number}"
+        try:
+            name, marks = entry[kind]["file_path"], entry[kind]["face_landmarks"]
+            if len(marks) != _POINTS or not isinstance(name, str):
+                raise ValueError(number)
+            marks = np.array(marks, np.float64).reshape(_POINTS, 2)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise DatasetError(f"{what} are missing, or no points.") from None
+        eyes = marks[_LEFT_EYE].mean(axis=0), marks[_RIGHT_EYE].mean(axis=0)
+        four = np.concatenate([*eyes, marks[_LEFT_CORNER], marks[_RIGHT_CORNER]])
+        table[name] = _points(four.tolist(), what)
+    return table
+
+
+def _ffhq_entries(path: Path) -> Iterator[tuple[str, Any]]:
+    """Read `{"0": {…}, "1": {…}, …}` entry by entry: as a whole it would take gigabytes."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DatasetError(f"{path} is too large to be a file of landmarks.")
+        text = path.read_text(encoding="utf-8")
+        decoder = json.JSONDecoder()
+        place = _expect("{", text, 0)
+        while True:
+            key, place = decoder.raw_decode(text, _blank(text, place))
+            entry, place = decoder.raw_decode(text, _blank(text, _expect(":", text, place)))
+            yield str(key), entry
+            place = _blank(text, place)
+            if text[place : place + 1] == "}":
+                return
+            place = _expect(",", text, place)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError):
+        raise DatasetError(f"{path} is damaged, or no JSON file like FFHQ's.") from None
+
+
+def _expect(sign: str, text: str, place: int) -> int:
+    place = _blank(text, place)
+    if text[place : place + 1] != sign:
+        raise ValueError(place)
+    return place + 1
+
+
+def _blank(text: str, place: int) -> int:
+    while text[place : place + 1].isspace():
+        place += 1
+    return place

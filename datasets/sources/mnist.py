@@ -1,0 +1,119 @@
+"""MNIST and its relatives: IDX files, as they are or compressed with gzip."""
+
+import gzip
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from datasets.errors import DatasetError, UnusableError
+from datasets.sources.source import Pixels, Source
+from datasets.sources.tfrecords import numbered_classes
+
+_PICTURES = re.compile(r"(.+)-images[-.]idx3-ubyte(?:\.gz)?")
+_UNSIGNED_BYTES = 8
+# QMNIST, the largest, has 402,953 pictures of 28 × 28.
+_MOST_BYTES = 2**30
+# Of digits, to the next size that a dataset can have.
+_PADDED = {28: 32}
+
+
+@dataclass(frozen=True)
+class Mnist(Source):
+    """Grey pictures from IDX files; those of 28 pixels get a black border, to make 32."""
+
+    names: tuple[str, ...]
+    """File and number, such as train/00042."""
+    files: tuple[Path, ...]
+    """The files with pictures."""
+    counts: tuple[int, ...]
+    """Pictures in each."""
+    labels: Sequence[str | None] | None
+    """The digits."""
+
+    def load(self, item: int) -> Pixels:
+        """Read a picture: [H, W, 1]."""
+        file = 0
+        while item >= self.counts[file]:
+            item -= self.counts[file]
+            file += 1
+        try:
+            picture = _read(self.files[file], 3)[item]
+        except (DatasetError, IndexError):  # It was whole when it was opened.
+            raise UnusableError("damaged since") from None
+        border = [(_PADDED.get(side, side) - side) // 2 for side in picture.shape]
+        return np.pad(picture, [(side, side) for side in border])[..., None]
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Find the IDX files with pictures in a folder: of those both packed and not, the latter."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), reverse=True):
+        match = _PICTURES.fullmatch(path.name)
+        if match is not None and path.is_file():
+            found[match[1]] = path
+    return [found[name] for name in sorted(found, reverse=True)]
+
+
+def open_mnist(folder: Path) -> Mnist:
+    """Open the IDX files in a folder.
+
+    Raises:
+        DatasetError: there are none, or one is damaged.
+    """
+    files = picture_files(folder)
+    if not files:
+        raise DatasetError(f"{folder} holds no file like train-images-idx3-ubyte.")
+    names: list[str] = []
+    counts: list[int] = []
+    digits: list[int] = []
+    for path in files:
+        count = len(_read(path, 3))
+        match = _PICTURES.fullmatch(path.name)
+        prefix = match[1] if match is not None else path.name
+        names += [f"{prefix}/{number:05d}" for number in range(count)]
+        counts.append(count)
+        digits += _labels_beside(path, count)
+    labels = tuple(numbered_classes(digits)) if len(digits) == len(names) else None
+    return Mnist(tuple(names), tuple(files), tuple(counts), labels)
+
+
+def _labels_beside(path: Path, count: int) -> list[int]:
+    stem = path.name.removesuffix(".gz").replace("-images", "-labels").replace("idx3", "idx1")
+    for candidate in (path.with_name(stem), path.with_name(stem + ".gz")):
+        if candidate.is_file():
+            labels = _read(candidate, 1)
+            if len(labels) != count:
+                raise DatasetError(f"{candidate} does not hold one label for each of {path}.")
+            return [int(label) for label in labels]
+    return []
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, dimensions: int) -> Pixels:
+    """Give the array in an IDX file.
+
+    Its start says what it holds: two zeros, the kind of numbers, how many dimensions, and each of
+    these in four bytes, the highest first.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            start = file.read(4 + 4 * dimensions)
+            shape = np.frombuffer(start[4:], ">u4").tolist()
+            size = int(np.prod(shape, dtype=object))
+            if (
+                start[:4] != bytes([0, 0, _UNSIGNED_BYTES, dimensions])
+                or len(shape) != dimensions
+                or not 0 < size <= _MOST_BYTES
+            ):
+                raise DatasetError(f"{path} is no IDX file of this kind, or is damaged.")
+            data = file.read(size)
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError):
+        raise DatasetError(f"{path} is damaged; fetch it again.") from None
+    if len(data) < size:
+        raise DatasetError(f"{path} is cut short; fetch it again.")
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -1,0 +1,148 @@
+"""Finding out by looking what a SOURCE on the command line is."""
+
+import tarfile
+import zipfile
+from pathlib import Path
+
+from datasets.errors import DatasetError
+from datasets.kinds import KINDS
+from datasets.sources import cifar, lmdbs, mnist, stylegan, tfrecords
+from datasets.sources.classes import find_classes
+from datasets.sources.drawing import PREFIX, open_drawn
+from datasets.sources.folders import open_folder
+from datasets.sources.landmarks import find_faces
+from datasets.sources.source import Annotated, Source
+from datasets.sources.tars import open_tar
+from datasets.sources.zips import open_zip
+
+# What compressed files begin with, and how each is undone.
+_COMPRESSED = {
+    b"\x1f\x8b": "gunzip",
+    b"BZh": "bunzip2",
+    b"\xfd7zXZ\x00": "unxz",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+    b"7z\xbc\xaf\x27\x1c": "7z x",
+    b"Rar!": "unrar x",
+}
+# The marks of a dataset that this program made.
+_OWN_FILES = ("index.csv", "0004.npy")
+
+
+def open_source(
+    text: str,
+    *,
+    resolution: int,
+    channels: int,
+    seed: int,
+    kind: str | None = None,
+    classes: str | None = None,
+    attributes: Path | None = None,
+    landmarks: Path | None = None,
+) -> Source:
+    """Find the pictures that a SOURCE on the command line means.
+
+    Args:
+        text: a file, a folder, or `drawn:N` for N drawn faces.
+        resolution: pixels wanted; only drawn faces look at it.
+        channels: 3 or 1; only drawn faces look at it.
+        seed: 0 to 2**64 - 1; which faces are drawn.
+        kind: one of `KINDS`; None to find out by looking.
+        classes: where the classes come from, for `find_classes`; None for no classes.
+        attributes: the file with the attributes that `classes` names.
+        landmarks: a file that tells where the faces are, for `find_faces`.
+
+    Raises:
+        DatasetError: there is nothing of that name, or no picture in it, or it is damaged; or the
+            files beside it do not belong to it.
+    """
+    kind = kind or recognize(text)
+    if kind == "drawn":
+        source: Source = open_drawn(text, resolution=resolution, channels=channels, seed=seed)
+    else:
+        source = _open_path(text, kind)
+    if classes is None and landmarks is None:
+        return source
+    return Annotated(
+        source,
+        classes=None if classes is None else find_classes(source, text, classes, attributes),
+        faces=None if landmarks is None else find_faces(source.names, text, landmarks),
+    )
+
+
+def recognize(text: str) -> str:
+    """Tell the kind of a source, one of `KINDS`.
+
+    Raises:
+        DatasetError: there is nothing of that name, or it is of no kind.
+    """
+    if text.startswith(PREFIX):
+        return "drawn"
+    path = Path(text)
+    if text and path.is_dir():  # Path("") would be the current folder.
+        return _recognize_folder(path)
+    if text and path.is_file():
+        return _recognize_file(path)
+    raise DatasetError(
+        f"{text} is not a folder; SOURCE is a folder or archive of pictures, or drawn:N "
+        "for N drawn faces."
+    )
+
+
+def _recognize_folder(path: Path) -> str:
+    if all((path / name).is_file() for name in _OWN_FILES):
+        raise DatasetError(
+            f"{path} is a dataset already; to have its pictures as files again: "
+            f"python -m datasets export {path} FOLDER"
+        )
+    if tfrecords.level_files(path):
+        return "tfrecords"
+    if lmdbs.database_folders(path):
+        return "lmdb"
+    if cifar.is_cifar(path):
+        return "cifar"
+    if mnist.picture_files(path):
+        return "mnist"
+    return "folder"
+
+
+def _recognize_file(path: Path) -> str:
+    if zipfile.is_zipfile(path):
+        return "zip"
+    with path.open("rb") as file:
+        start = file.read(tarfile.BLOCKSIZE)
+    for mark, command in _COMPRESSED.items():
+        if start.startswith(mark):
+            raise DatasetError(
+                f"{path} is compressed, so that its pictures could only be read one after the "
+                f"other; unpack it first ({command} {path.name}), or make a zip archive of it."
+            )
+    try:
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        raise DatasetError(
+            f"{path} is not a zip archive or tar archive, or is damaged; SOURCE is a folder or "
+            "archive of pictures, or drawn:N for N drawn faces."
+        ) from None
+    return "tar"
+
+
+def _open_path(text: str, kind: str) -> Source:
+    path = Path(text)
+    archive = kind in ("zip", "tar")
+    if kind not in KINDS or not text or not (path.is_file() if archive else path.is_dir()):
+        raise DatasetError(f"{text} is not {KINDS.get(kind, kind)}.")
+    match kind:
+        case "zip":
+            return stylegan.with_labels(open_zip(path))
+        case "tar":
+            return open_tar(path)
+        case "tfrecords":
+            return tfrecords.open_tfrecords(path)
+        case "lmdb":
+            return lmdbs.open_lmdb(path)
+        case "cifar":
+            return cifar.open_cifar(path)
+        case "mnist":
+            return mnist.open_mnist(path)
+        case _:
+            return stylegan.with_labels(open_folder(path))

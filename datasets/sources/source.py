@@ -1,0 +1,123 @@
+"""What a source is: pictures with names and, perhaps, classes and faces."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import UnusableError
+
+Pixels = NDArray[np.uint8]
+FacePoints = NDArray[np.float32]
+"""[4, 2]: left eye, right eye, left and right corner of the mouth, as x, y in pixels of the upright
+picture. Left is the viewer's."""
+
+# A photograph of this size is something else that was named like one.
+MOST_BYTES = 2**30
+# More pictures than any collection has; a hostile table of contents would fill the memory.
+MOST_PICTURES = 20_000_000
+_LONGEST_NAME = 4096
+
+_READ = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+# Photographs, but not for us: listed all the same, so that they are skipped aloud and not in
+# silence.
+_REFUSED = {".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
+
+
+class Source(ABC):
+    """Pictures with names and, perhaps, classes and faces.
+
+    A source goes to worker processes: it can be pickled, and holds no open files. Its methods may
+    be called from several threads.
+
+    Attributes:
+        names: the name of every picture, unique, in an order that is the same every time.
+        labels: the classes that the source itself gives, in the order of `names`, None for a
+            picture without; None as a whole for a source without labels.
+    """
+
+    names: Sequence[str]
+    labels: Sequence[str | None] | None = None
+
+    @abstractmethod
+    def load(self, item: int) -> bytes | Pixels:
+        """Give a picture as the bytes of an image file, or as pixels [H, W, C].
+
+        Raises:
+            UnusableError: the picture cannot be used.
+            OSError: it cannot be read.
+        """
+
+    def class_of(self, item: int) -> str | None:
+        """Give the name of the picture's class; None in a source without classes.
+
+        Raises:
+            UnusableError: the source has classes, but the picture has none.
+        """
+        return None
+
+    def face_of(self, item: int) -> FacePoints | None:
+        """Give where the picture's face is, [4, 2], if that is known."""
+        return None
+
+
+class Annotated(Source):
+    """Another source, with classes or faces from elsewhere."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        classes: Sequence[str | None] | None = None,
+        faces: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Add to a source.
+
+        Args:
+            source: where the pictures are.
+            classes: the class of each, None for a picture without, which is then unusable.
+            faces: points of each, [N, 4, 2]; not a number (NaN) where there is no face.
+        """
+        self.names = source.names
+        self.labels = source.labels
+        self._source, self._classes, self._faces = source, classes, faces
+
+    def load(self, item: int) -> bytes | Pixels:
+        """Give a picture of the other source."""
+        return self._source.load(item)
+
+    def class_of(self, item: int) -> str | None:
+        """Give the name of the picture's class."""
+        if self._classes is None:
+            return None
+        name = self._classes[item]
+        if name is None:
+            raise UnusableError("has no class")
+        return name
+
+    def face_of(self, item: int) -> FacePoints | None:
+        """Give where the picture's face is."""
+        if self._faces is None or not np.isfinite(self._faces[item]).all():
+            return None
+        points: FacePoints = self._faces[item]
+        return points
+
+
+def is_picture(name: str) -> bool:
+    """Tell from a path with forward slashes whether it names a picture that is not hidden."""
+    return (
+        PurePosixPath(name).suffix.lower() in _READ | _REFUSED
+        and len(name) <= _LONGEST_NAME
+        and not any(_hidden(part) for part in name.split("/"))
+    )
+
+
+def no_pictures(place: object) -> str:
+    """Say that a folder or an archive holds no pictures."""
+    return f"{place} holds no pictures: no name in it ends in .jpg, .png or the like."
+
+
+def _hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))

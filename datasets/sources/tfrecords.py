@@ -1,0 +1,126 @@
+"""The TFRecord folders that the paper's authors published."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets import records
+from datasets.errors import DatasetError, UnusableError
+from datasets.sources.source import MOST_PICTURES, Pixels, Source
+from datasets.sources.stretches import Stretches
+
+_LEVEL_FILE = re.compile(r"(.*)-r([0-9]{2})\.tfrecords", re.DOTALL)
+# Of fractions that were meant to be 0 and 1.
+_CLEAR = 1e-3
+
+
+@dataclass(frozen=True)
+class TfRecords(Source):
+    """Pictures of the largest level in a TFRecord folder, named by their numbers."""
+
+    names: tuple[str, ...]
+    """Numbers from 0, with leading zeros."""
+    stretches: Stretches
+    """Where the data of each lies, with the checksum after it."""
+    labels: Sequence[str | None] | None
+    """Class numbers, where there is a file of labels."""
+
+    def load(self, item: int) -> Pixels:
+        """Read a picture: [H, W, C].
+
+        Raises:
+            UnusableError: it is damaged, or none.
+        """
+        data = self.stretches.read(item)
+        return records.unpack(data[: -records.FOOTER_BYTES], data[-records.FOOTER_BYTES :])
+
+
+def level_files(folder: Path) -> list[Path]:
+    """Find the files of a TFRecord folder, one for each level, the largest level last.
+
+    Raises:
+        DatasetError: they belong to several datasets.
+    """
+    found = [(path, _LEVEL_FILE.fullmatch(path.name)) for path in folder.glob("*.tfrecords")]
+    levels = sorted((match[2], match[1], path) for path, match in found if match is not None)
+    if len({prefix for _, prefix, _ in levels}) > 1:
+        raise DatasetError(f"{folder} holds several datasets; give each a folder of its own.")
+    return [path for _, _, path in levels]
+
+
+def open_tfrecords(folder: Path) -> TfRecords:
+    """Open a TFRecord folder.
+
+    Raises:
+        DatasetError: it is damaged or cut short, or holds nothing.
+    """
+    files = level_files(folder)
+    if not files:
+        raise DatasetError(f"{folder} holds no file whose name ends in -r02.tfrecords or the like.")
+    stretches = _find_records(files[-1])
+    count = len(stretches.starts)
+    names = tuple(f"{number:08d}" for number in range(count))
+    return TfRecords(names, stretches, _read_labels(folder, count))
+
+
+def numbered_classes(numbers: Sequence[int]) -> list[str]:
+    """Name classes by their numbers, with leading zeros, so that the names have the same order."""
+    width = len(str(max(numbers, default=0)))
+    return [f"{number:0{width}d}" for number in numbers]
+
+
+def _find_records(path: Path) -> Stretches:
+    starts, sizes = [], []
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        place = 0
+        while place < end:
+            try:
+                length = records.unpack_length(file.read(records.HEADER_BYTES))
+            except UnusableError as error:
+                raise DatasetError(
+                    f"{path} is damaged at byte {place}: {error}; fetch or make it again."
+                ) from None
+            starts.append(place + records.HEADER_BYTES)
+            sizes.append(length + records.FOOTER_BYTES)
+            place = starts[-1] + sizes[-1]
+            if place > end:
+                raise DatasetError(f"{path} is cut short; fetch or make it again.")
+            if len(starts) > MOST_PICTURES:
+                raise DatasetError(f"{path} has more than {MOST_PICTURES} records.")
+            file.seek(place)
+    if not starts:
+        raise DatasetError(f"{path} is empty; fetch or make it again.")
+    return Stretches(path, np.array(starts, np.int64), np.array(sizes, np.int64))
+
+
+def _read_labels(folder: Path, count: int) -> tuple[str, ...] | None:
+    files = sorted(folder.glob("*.labels"))
+    if not files:
+        return None
+    path = files[0]
+    try:
+        # Mapped, so that no size is believed before it is there.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError, TypeError):
+        raise DatasetError(f"{path} is no NumPy array of labels, or is damaged.") from None
+    if array.shape[:1] != (count,) or array.ndim > 2 or array.dtype.kind not in "fiu":
+        raise DatasetError(f"{path} does not hold one label for each of {count} pictures.")
+    if array.ndim == 2 and array.shape[1] == 0:
+        return None
+    if array.ndim == 1:
+        numbers = array
+    else:
+        # One number for each class, of which one is 1 and the others are 0.
+        numbers = array.argmax(axis=1)
+        expected = np.zeros(array.shape, np.float32)
+        expected[np.arange(count), numbers] = 1
+        if not np.allclose(array, expected, atol=_CLEAR):
+            raise DatasetError(f"{path} gives pictures several classes at once, or none.")
+    whole = numbers.astype(np.int64)
+    if (whole != numbers).any() or (whole < 0).any():
+        raise DatasetError(f"{path} holds labels that are no class numbers.")
+    return tuple(numbered_classes(whole.tolist()))

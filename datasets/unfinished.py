@@ -1,0 +1,239 @@
+"""A dataset in the making, which outlives the program that makes it.
+
+Beside its final place, a hidden folder holds the files so far and a journal of what became of each
+picture. Checkpoints in the journal carry hashes of the files and of the journal itself, so that
+whoever goes on knows that everything up to there is as it was written; what came later is done
+again. Once whole, the dataset moves to its final place in one step, as all outputs do.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from datasets.errors import DatasetError
+from datasets.landing import landing_place, settle
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_FORMAT = 1
+_JOURNAL, _LOCK, _DATASET = "journal", "lock", "dataset"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A picture became the next row."""
+
+    sha256: str
+    """Hash of its bytes in the source."""
+    class_name: str | None
+    """Its class."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """A picture was left out."""
+
+    reason: str
+    """Why."""
+
+
+Outcome = Kept | Left
+
+
+@dataclass
+class Work:
+    """What is done so far. Get one from `unfinished`."""
+
+    folder: Path
+    """Where to make the dataset; it exists."""
+    outcomes: list[Outcome] = field(default_factory=list)
+    """What became of the first pictures, in order, up to the last checkpoint; empty at first."""
+    digests: list[str] = field(default_factory=list)
+    """Hashes of the files at that point, as they were given to `checkpoint`."""
+    _command: Mapping[str, object] = field(default_factory=dict)
+    _journal: BinaryIO | None = None
+    _hash: Any = field(default_factory=hashlib.sha256)
+    _saved: int = 0
+
+    def note(self, outcome: Outcome) -> None:
+        """Note what became of the next picture."""
+        if isinstance(outcome, Kept):
+            self._write("kept", outcome.sha256, outcome.class_name)
+        else:
+            self._write("left", outcome.reason)
+        self.outcomes.append(outcome)
+
+    def checkpoint(self, digests: list[str]) -> None:
+        """Make all that was noted so far certain. The files must be on the disk already."""
+        self._write("checkpoint", len(self.outcomes), digests, self._hash.hexdigest())
+        if self._journal is not None:
+            self._journal.flush()
+            os.fsync(self._journal.fileno())
+        self.digests, self._saved = digests, len(self.outcomes)
+
+    def restart(self) -> None:
+        """Throw everything away and begin anew."""
+        self._close()
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder)
+        self.folder.mkdir()
+        self.outcomes.clear()
+        self.digests, self._saved = [], 0
+        self._journal = (self.folder.parent / _JOURNAL).open("wb")
+        self._hash = hashlib.sha256()
+        self._write("command", _FORMAT, self._command)
+
+    def _write(self, *line: object) -> None:
+        assert self._journal is not None
+        data = json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
+        self._journal.write(data)
+        self._hash.update(data)
+
+    def _close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+
+@contextmanager
+def unfinished(
+    path: Path, *, command: Mapping[str, object], overwrite: bool = False
+) -> Iterator[Work]:
+    """Make a dataset, or go on making it, and move it to its final place when the block ends well.
+
+    When the block fails, all up to the last checkpoint is kept for the same command, which is told
+    on stderr; without a checkpoint, nothing stays behind.
+
+    Args:
+        path: the final place. A symbolic link is followed.
+        command: all that the result depends on, as JSON values.
+        overwrite: whether a dataset that is already there, or the unfinished work of another
+            command, gives way.
+
+    Raises:
+        DatasetError: the place is taken or its folder is missing; or unfinished work of another
+            command lies there, or another process is at work.
+    """
+    final = landing_place(path, overwrite=overwrite)
+    name = hashlib.sha256(os.fsencode(final.name)).hexdigest()[:8]
+    place = final.parent / f".{final.name[:40]}.{name}.unfinished"
+    lock = _lock(place, final)
+    work = Work(place / _DATASET, _command=json.loads(json.dumps(command)))
+    try:
+        _continue(work, place, final, overwrite=overwrite)
+        yield work
+        settle(work.folder, final, overwrite=overwrite)
+        work._saved = 0
+    except BaseException as error:
+        if work._saved:
+            click.echo(
+                f"Kept the first {work._saved} pictures in {place}; "
+                "the same command goes on from there.",
+                err=True,
+            )
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            # A full disk is reported without a name; the user knows the final one.
+            error.filename = str(final)
+        raise
+    finally:
+        work._close()
+        lock.close()
+        if not work._saved:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _continue(work: Work, place: Path, final: Path, *, overwrite: bool) -> None:
+    journal = place / _JOURNAL
+    command, end = _read(journal, work) if journal.is_file() else (None, 0)
+    if not work.outcomes or not work.folder.is_dir():
+        work.restart()
+    elif command == work._command:
+        work._journal = journal.open("r+b")
+        work._journal.truncate(end)
+        work._journal.seek(end)
+    elif overwrite:
+        work.restart()
+    else:
+        work._saved = len(work.outcomes)
+        raise DatasetError(
+            f"{place} holds unfinished work of another command that makes {final.name}; give that "
+            "command again, or remove that folder, or give --overwrite."
+        )
+
+
+def _read(journal: Path, work: Work) -> tuple[object, int]:
+    """Take over what a journal tells up to its last sound checkpoint.
+
+    Returns:
+        The command that it belongs to, and where that checkpoint ends.
+    """
+    command: object = None
+    outcomes: list[Outcome] = []
+    digest = hashlib.sha256()
+    position = end = 0
+    with journal.open("rb") as file:
+        for line in file:
+            try:
+                entry = json.loads(line)
+                match entry:
+                    case ["command", int(version), found] if version == _FORMAT:
+                        command = found
+                    case ["kept", str(sha256), str() | None as class_name]:
+                        outcomes.append(Kept(sha256, class_name))
+                    case ["left", str(reason)]:
+                        outcomes.append(Left(reason))
+                    case ["checkpoint", int(count), list(digests), str(before)] if (
+                        count == len(outcomes) and before == digest.hexdigest()
+                    ):
+                        work.outcomes, work.digests = outcomes.copy(), digests
+                    case _:
+                        break
+            except (ValueError, RecursionError):
+                break
+            digest.update(line)
+            position += len(line)
+            if entry[0] == "checkpoint":
+                end = position
+                work._hash = digest.copy()
+    work._saved = len(work.outcomes)
+    return command, end
+
+
+def _lock(place: Path, final: Path) -> BinaryIO:
+    """Make the folder and keep other processes out of it, until the file is closed.
+
+    The system lets go of the lock when the process ends, however it ends.
+    """
+    while True:
+        place.mkdir(exist_ok=True)
+        try:
+            file = (place / _LOCK).open("ab")
+        except FileNotFoundError:
+            continue  # Whoever had it was just done with it.
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), (place / _LOCK).stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError:
+            file.close()
+            raise DatasetError(
+                f"Another process is making {final}; wait until it is done."
+            ) from None
+        file.close()
