@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test install lint clean
 .DELETE_ON_ERROR:
 
-$(VENV)/installed: requirements.txt requirements-test.txt
+$(VENV)/installed: requirements.txt requirements-extras.txt requirements-test.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --quiet -r requirements-test.txt
 	touch $@
