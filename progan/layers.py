@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from progan.convolution import HALVES, TILES, convolve, convolve_adjoint, worthwhile
+
 LEAK = 0.2
 RELU_GAIN = math.sqrt(2)
 
@@ -127,23 +129,40 @@ class Convolution(Scaled):
         outputs: maps that go out.
         kernel: 1 or 3, the kernel's height and width in pixels.
         gain: the layer's gain; the weight is multiplied by gain / sqrt(kernel² · inputs).
+        side: height and width in pixels of the images (of the larger ones, where the layer changes
+            the size), where they are known beforehand: on a processor, there may be a quicker way.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int = 3, *, gain: float = RELU_GAIN
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        gain: float = RELU_GAIN,
+        side: int | None = None,
     ) -> None:
         super().__init__()
+        self.side = side if kernel == 3 else None
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.scale = gain / math.sqrt(kernel * kernel * inputs)
         self.padding = kernel // 2
 
+    @property
+    def transformed(self) -> bool:
+        """Whether the layer multiplies less than a plain convolution, between transforms."""
+        return self.side is not None and worthwhile(self.weight, self.side)
+
     def working_weight(self) -> Tensor:
-        """Scale the stored weight."""
-        return self.weight * self.scale
+        """Scale the stored weight, and transform it where that pays."""
+        weight = self.weight * self.scale
+        return TILES.weights(weight) if self.transformed else weight
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs, H, W] to [N, outputs, H, W]."""
+        if self.transformed:
+            return convolve(TILES, x, self._weight(), self.bias)
         return F.conv2d(x, self._weight(), self.bias, padding=self.padding)
 
 
@@ -165,18 +184,21 @@ class UpConvolution(Convolution):
         inputs: maps that come in.
         outputs: maps that go out.
         fused: do both as one transposed convolution of stride 2 with a 4×4 kernel, which needs 4/9
-            of the multiplications and gives the same up to rounding.
+            of the multiplications, or less, and gives the same up to rounding.
+        side: height and width of the larger images.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, fused: bool) -> None:
-        super().__init__(inputs, outputs)
+    def __init__(self, inputs: int, outputs: int, *, fused: bool, side: int | None = None) -> None:
+        super().__init__(inputs, outputs, side=side if fused else None)
         self.fused = fused
 
     def working_weight(self) -> Tensor:
-        """Scale the stored weight, and widen it where it is fused."""
+        """Scale the stored weight, and widen or transform it where scaling is fused."""
         weight = self.weight * self.scale
         if not self.fused:
             return weight
+        if self.transformed:
+            return HALVES.weights(weight.flip(-1, -2).transpose(0, 1))
         # A transposed convolution scatters, so the kernel of the gathering one is turned round.
         return spread_kernel(weight.flip(-1, -2)).transpose(0, 1)
 
@@ -184,6 +206,8 @@ class UpConvolution(Convolution):
         """Map [N, inputs, H, W] to [N, outputs, 2H, 2W]."""
         if not self.fused:
             return F.conv2d(upscale(x), self._weight(), self.bias, padding=1)
+        if self.transformed:
+            return convolve_adjoint(HALVES, x, self._weight(), self.bias)
         return F.conv_transpose2d(x, self._weight(), self.bias, stride=2, padding=1)
 
 
@@ -194,21 +218,26 @@ class DownConvolution(Convolution):
         inputs: maps that come in.
         outputs: maps that go out.
         fused: do both as one convolution of stride 2 with a 4×4 kernel, which needs 4/9 of the
-            multiplications and gives the same up to rounding.
+            multiplications, or less, and gives the same up to rounding.
+        side: height and width of the larger images.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, fused: bool) -> None:
-        super().__init__(inputs, outputs)
+    def __init__(self, inputs: int, outputs: int, *, fused: bool, side: int | None = None) -> None:
+        super().__init__(inputs, outputs, side=side if fused else None)
         self.fused = fused
 
     def working_weight(self) -> Tensor:
-        """Scale the stored weight, and widen it where it is fused."""
+        """Scale the stored weight, and widen or transform it where scaling is fused."""
         if not self.fused:
             return self.weight * self.scale
+        if self.transformed:
+            return HALVES.weights(self.weight * (self.scale / 4))
         return spread_kernel(self.weight * (self.scale / 4))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs, H, W] to [N, outputs, H/2, W/2]."""
         if not self.fused:
             return downscale(F.conv2d(x, self._weight(), self.bias, padding=1))
+        if self.transformed:
+            return convolve(HALVES, x, self._weight(), self.bias)
         return F.conv2d(x, self._weight(), self.bias, stride=2, padding=1)

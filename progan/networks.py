@@ -38,12 +38,12 @@ class FirstGeneratorBlock(nn.Module):
 
 
 class GeneratorBlock(nn.Module):
-    """One level of the generator: [N, inputs, H, W] -> [N, maps, 2H, 2W]."""
+    """One level of the generator: [N, inputs, side / 2, side / 2] -> [N, maps, side, side]."""
 
-    def __init__(self, inputs: int, maps: int, *, fused: bool) -> None:
+    def __init__(self, inputs: int, maps: int, *, side: int, fused: bool) -> None:
         super().__init__()
-        self.conv0 = UpConvolution(inputs, maps, fused=fused)
-        self.conv1 = Convolution(maps, maps)
+        self.conv0 = UpConvolution(inputs, maps, fused=fused, side=side)
+        self.conv1 = Convolution(maps, maps, side=side)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs, H, W] to [N, maps, 2H, 2W]."""
@@ -97,7 +97,7 @@ class Generator(GrowingNetwork):
         for level in range(FIRST_LEVEL, self.top_level + 1):
             if level > FIRST_LEVEL:
                 self.blocks[str(level)] = GeneratorBlock(
-                    self.maps(level - 2), self.maps(level - 1), fused=fused_scale
+                    self.maps(level - 2), self.maps(level - 1), side=2**level, fused=fused_scale
                 )
             self.to_rgb[str(level)] = Convolution(self.maps(level - 1), num_channels, 1, gain=1)
 
@@ -184,12 +184,12 @@ class LastCriticBlock(nn.Module):
 
 
 class CriticBlock(nn.Module):
-    """One level of the critic: [N, maps, H, W] -> [N, outputs, H/2, W/2]."""
+    """One level of the critic: [N, maps, side, side] -> [N, outputs, side / 2, side / 2]."""
 
-    def __init__(self, maps: int, outputs: int, *, fused: bool) -> None:
+    def __init__(self, maps: int, outputs: int, *, side: int, fused: bool) -> None:
         super().__init__()
-        self.conv0 = Convolution(maps, maps)
-        self.conv1 = DownConvolution(maps, outputs, fused=fused)
+        self.conv0 = Convolution(maps, maps, side=side)
+        self.conv1 = DownConvolution(maps, outputs, fused=fused, side=side)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, maps, H, W] to [N, outputs, H/2, W/2]."""
@@ -244,7 +244,7 @@ class Critic(GrowingNetwork):
         for level in range(FIRST_LEVEL, self.top_level + 1):
             if level > FIRST_LEVEL:
                 self.blocks[str(level)] = CriticBlock(
-                    self.maps(level - 1), self.maps(level - 2), fused=fused_scale
+                    self.maps(level - 1), self.maps(level - 2), side=2**level, fused=fused_scale
                 )
             self.from_rgb[str(level)] = Convolution(num_channels, self.maps(level - 1), 1)
 
