@@ -338,6 +338,13 @@ def metrics(
     help="Share of new images that may be flagged.",
 )
 @click.option(
+    "--search",
+    type=click.Choice(["auto", "exact", "approximate"]),
+    default="auto",
+    show_default=True,
+    help="approximate: through an index (needs FAISS); auto: so for very many images only.",
+)
+@click.option(
     "--seed", type=options.SEED, default=0, show_default=True, help="Of a model's first image."
 )
 @options.device
@@ -352,6 +359,7 @@ def neighbours(
     crop: str,
     resolution: int | None,
     false_alarm: float,
+    search: Literal["auto", "exact", "approximate"],
     seed: int,
     device: str,
     overwrite: bool,
@@ -391,6 +399,7 @@ def neighbours(
             false_alarm=false_alarm,
             seed=seed,
             device=str(where),
+            search=search,
         ),
         overwrite=overwrite,
     )

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
+import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,14 +13,22 @@ from datasets.errors import DatasetError
 from datasets.progress import progress
 from datasets.pyramid import Dataset
 from tools.images import Images, ModelImages
-from tools.memorization.features import open_space, resized
+from tools.memorization import approximate
+from tools.memorization.approximate import Recall
+from tools.memorization.features import Space, open_space, resized
 from tools.memorization.finding import Finder, Found, Photographs
+from tools.memorization.search import product_seconds
 from tools.memorization.statistics import cells_for
 from tools.memorization.verdict import Judged, doubts, judge, sentence
-from tools.memorization.yardstick import Yardstick
+from tools.memorization.yardstick import Yardstick, compared
 
 # Pixels that are read at once.
 _PIXELS_AT_ONCE = 2**22
+# Pairs of two images that are compared exactly unless told otherwise: 10,000 images beside a
+# yardstick of 14,000 photographs, against 70,000 training photographs.
+MOST_EXACT = 24_000 * 70_000
+# Images that are searched for in both ways, to see what the approximate one misses.
+_RECALLED = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +43,8 @@ class Settings:
         false_alarm: share of new images that may be flagged, above 0 and below 1.
         seed: what is drawn by chance is drawn from this.
         device: where networks compute.
+        search: exact, approximate (with FAISS), or auto: approximate if there are more than
+            `MOST_EXACT` pairs to compare and FAISS is installed.
     """
 
     features: tuple[str, ...] = ("pixels", "structure")
@@ -42,6 +54,7 @@ class Settings:
     false_alarm: float = 0.01
     seed: int = 0
     device: str = "cpu"
+    search: Literal["auto", "exact", "approximate"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +69,8 @@ class Examined:
         side: the size that both have in common, in pixels.
         yardstick: made of the dataset.
         found: the images' neighbours, by space.
+        recall: what the approximate search found of what the exact one finds, by space; empty if
+            all searches were exact.
         judged: what follows.
         sentence: the verdict in one sentence.
         doubts: what weakens it, in a sentence each.
@@ -69,6 +84,7 @@ class Examined:
     side: int
     yardstick: Yardstick
     found: dict[str, Found]
+    recall: dict[str, Recall]
     judged: Judged
     sentence: str
     doubts: list[str]
@@ -109,7 +125,8 @@ def examine(images: Images, dataset: Dataset, *, count: int, settings: Settings)
         settings: how to.
 
     Raises:
-        DatasetError: images and dataset cannot be compared, or no image can be read.
+        DatasetError: images and dataset cannot be compared, no image can be read, or the
+            approximate search is asked for and FAISS is not installed.
     """
     side = common_side(images, dataset)
     numbers = _choose(images, count, settings.seed)
@@ -129,6 +146,7 @@ def examine(images: Images, dataset: Dataset, *, count: int, settings: Settings)
     if not kept:
         raise DatasetError(f"{images.name} holds no picture that can be read.")
     read = np.concatenate(kept)
+    recall = _recall(yardstick.finder, images, read, settings.seed)
     judged = judge(yardstick, found)
     return Examined(
         images=images,
@@ -138,12 +156,14 @@ def examine(images: Images, dataset: Dataset, *, count: int, settings: Settings)
         side=side,
         yardstick=yardstick,
         found=found,
+        recall=recall,
         judged=judged,
         sentence=sentence(judged, yardstick, of_a_model=images.kind == "model"),
         doubts=doubts(
             yardstick,
             names_dataset=names_dataset(images, dataset),
             false_alarm=settings.false_alarm,
+            recall=recall,
         ),
         settings=settings,
     )
@@ -162,18 +182,63 @@ def _yardstick(dataset: Dataset, side: int, count: int, settings: Settings) -> Y
         for text in dict.fromkeys(settings.features)
     ]
     training = Photographs(dataset, dataset.rows("train"), side)
-    photographs = dataset.count
+    photographs = compared(dataset)
     finder = Finder(
         training,
         spaces,
         wanted=settings.nearest,
-        cells=cells_for(min(photographs, count)),
+        cells=cells_for(min(dataset.count, count)),
         seed=settings.seed,
+        approximate=_approximate(settings.search, spaces, training, photographs + count),
     )
     with progress("Comparing photographs", total=photographs, unit="photographs") as bar:
         return Yardstick(
             finder, false_alarm=settings.false_alarm, seed=settings.seed, advance=bar.advance
         )
+
+
+def _approximate(search: str, spaces: list[Space], training: Photographs, searches: int) -> bool:
+    """Decide how to search, and say so where it may take long."""
+    if search == "approximate":
+        approximate.need()
+    if search != "auto" or searches * len(training) <= MOST_EXACT:
+        return search == "approximate"
+    if approximate.installed():
+        click.echo(
+            f"{searches:,} images and photographs against {len(training):,}: the search is "
+            "approximate, and its recall is measured (--search exact: all of them).",
+            err=True,
+        )
+        return True
+    one = training.read(slice(0, 1), training.side)
+    lengths = [s.vectors(resized(one, s.side)).shape[1] for s in spaces]
+    hours = sum(product_seconds(searches, 2 * len(training), size) for size in lengths) / 3600
+    minutes = max(1, round(60 * hours))
+    told = f"{hours:.1f} hours" if hours >= 1 else f"{minutes} min"
+    click.echo(
+        f"{searches:,} images and photographs are compared with all {len(training):,}, which "
+        f"takes about {told}. An approximate search is faster: {approximate.INSTALL}.",
+        err=True,
+    )
+    return False
+
+
+def _recall(
+    finder: Finder, images: Images, numbers: NDArray[np.int64], seed: int
+) -> dict[str, Recall]:
+    """Measure the recall on some of the images, by space."""
+    if not finder.approximate:
+        return {}
+    some = np.sort(np.random.default_rng(seed).permutation(numbers)[:_RECALLED])
+    size = max(1, _PIXELS_AT_ONCE // images.resolution**2)
+    parts = [
+        resized(images.read(some[start : start + size].tolist()).pixels, finder.training.side)
+        for start in range(0, len(some), size)
+    ]
+    with progress("Measuring the search", total=len(some), unit="images") as bar:
+        found = finder.recall(np.concatenate(parts))
+        bar.advance(len(some))
+    return found
 
 
 def _choose(images: Images, count: int, seed: int) -> NDArray[np.int64]:

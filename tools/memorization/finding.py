@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from datasets.pyramid import Dataset
 from tools.memorization import moves, regions
+from tools.memorization.approximate import Index, Recall, recall
 from tools.memorization.features import Space, resized
 from tools.memorization.search import Both, Neighbours, Vectors, nearest
 
@@ -81,6 +82,13 @@ class Finder:
         wanted: neighbours an image.
         cells: regions that each space is divided into.
         seed: what these are drawn from.
+        approximate: whether to search through an index, which may miss some.
+
+    Attributes:
+        approximate: as given.
+
+    Raises:
+        DatasetError: approximate, and FAISS is not installed.
     """
 
     def __init__(
@@ -91,8 +99,11 @@ class Finder:
         wanted: int,
         cells: int = 1,
         seed: int = 0,
+        approximate: bool = False,
     ) -> None:
         self.training, self.spaces, self.wanted = training, spaces, wanted
+        self.approximate = approximate
+        self._indexes: dict[str, Index] = {}
         self._searched = {}
         self._centres = {}
         kept = 0
@@ -103,6 +114,8 @@ class Finder:
             self._centres[space.name] = regions.centres(
                 searched.some(_FOR_REGIONS, seed), cells, seed
             )
+            if approximate:
+                self._indexes[space.name] = Index(searched, seed=seed)
 
     def find(
         self,
@@ -143,12 +156,38 @@ class Finder:
             search()
         return {s.name: _joined([found[s.name] for found in stretches]) for s in self.spaces}
 
+    def recall(self, images: Pixels) -> dict[str, Recall]:
+        """Measure what the index finds of what the exact search finds.
+
+        Args:
+            images: to search for in both ways, uint8 [N, side, side, C], N at least 1.
+
+        Returns:
+            By the name of the space; nothing where every search is exact.
+        """
+        described = _Described(images, self.spaces)
+        found = {}
+        for space in self.spaces:
+            if space.name in self._indexes:
+                queries, wanted = described.vectors[space.name], self._listed(space)
+                listed = self._indexes[space.name].nearest(queries, wanted)
+                exact = nearest(queries, self._searched[space.name], wanted)
+                found[space.name] = recall(listed, exact)
+        return found
+
+    def _listed(self, space: Space) -> int:
+        """Say how many neighbours to search for."""
+        return max(self.wanted, _SHORT_LIST) if space.moves else self.wanted
+
     def _search(self, space: Space, waiting: list["_Described"], own: Rows | None) -> Found:
         searched = self._searched[space.name]
         parts = [part.vectors[space.name] for part in waiting]
         queries = np.concatenate(parts) if parts else np.empty((0, searched.length), np.float32)
-        wanted = max(self.wanted, _SHORT_LIST) if space.moves else self.wanted
-        found = nearest(queries, searched, wanted, own=own)
+        wanted = self._listed(space)
+        if space.name in self._indexes:
+            found = self._indexes[space.name].nearest(queries, wanted, own=own)
+        else:
+            found = nearest(queries, searched, wanted, own=own)
         if space.moves and len(queries):
             looks = np.concatenate([part.looks[space.name] for part in waiting])
             found = self._closely(space, looks, found)

@@ -59,6 +59,7 @@ def summary(seen: Examined) -> Json:
         "held_out_images": len(yardstick.held_out.rows),
         "model_names_this_dataset": names_dataset(seen.images, seen.dataset),
         "resolution": seen.side,
+        "search": "approximate" if yardstick.finder.approximate else "exact",
         "calibration": {
             "kind": yardstick.kind,
             "distances": yardstick.count,
@@ -81,6 +82,7 @@ def _space(seen: Examined, name: str) -> Json:
     }
     return {
         "compares": space.says,
+        "recall": asdict(seen.recall[name]) if name in seen.recall else None,
         "flagged": int(one.flagged.sum()),
         "flagged_fraction": float(one.flagged.mean()),
         "chance_of_so_many": one.chance,
@@ -202,6 +204,7 @@ def _head(seen: Examined) -> Json:
             "crop": "face" if settings.inner_face else "none",
             "nearest": settings.nearest,
             "seed": settings.seed,
+            "search": settings.search,
         },
     }
 

@@ -5,6 +5,7 @@ subtraction in float64. How far the product can be off is bounded, so that for e
 known whether nothing else could have come in; where it could, everything is measured again.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -90,11 +91,11 @@ def nearest(
             rows=empty.astype(np.int64), mirrored=empty.astype(np.bool_), distances=empty
         )
     candidates = _Candidates(queries, training, own, min(wanted + _SPARE, others))
-    for start, both in _stretches(training):
+    for start, both in stretches(training):
         candidates.compare(start, both)
         advance(len(queries) * len(both[0]))
-    squares, mirrored = _measure(queries, training, candidates.rows)
-    found = _first(candidates.rows, squares, mirrored, wanted)
+    squares, mirrored = measure(queries, training, candidates.rows)
+    found = first_of(candidates.rows, squares, mirrored, wanted)
     # What was dropped is farther than the last candidate, by what the product says of it.
     dropped = candidates.rows.shape[1] < training.count - (own >= 0)
     again = np.flatnonzero(dropped & (found[2][:, -1] >= candidates.dropped_from()))
@@ -106,12 +107,23 @@ def nearest(
     return Neighbours(rows=found[0], mirrored=found[1], distances=np.sqrt(found[2]))
 
 
+def product_seconds(queries: int, others: int, length: int) -> float:
+    """Estimate how long the products of so many vectors take here, in seconds."""
+    size = at_once(length)
+    some = torch.ones(size, length)
+    out = some @ some.T
+    began = time.perf_counter()
+    torch.mm(some, some.T, out=out)
+    return (time.perf_counter() - began) * (queries / size) * (others / size)
+
+
 def at_once(length: int) -> int:
     """Say how many vectors of some length are compared at once."""
     return max(1, min(_MOST_VECTORS, _MOST_NUMBERS // length))
 
 
-def _stretches(training: Searched) -> Iterator[tuple[int, Both]]:
+def stretches(training: Searched) -> Iterator[tuple[int, Both]]:
+    """Give all training vectors in parts, each with the row of its first."""
     size = at_once(training.length)
     for start in range(0, training.count, size):
         yield start, training.read(start, min(start + size, training.count))
@@ -202,16 +214,26 @@ def _lengths(vectors: Tensor) -> Tensor:
     return found
 
 
-def _measure(
+def measure(
     queries: Vectors, training: Searched, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Give squared distances and whether mirrored, [Q, k] each, by subtraction in float64."""
+    """Measure each query's candidates by subtraction in float64.
+
+    Args:
+        queries: float32 [Q, length].
+        training: where the candidates are.
+        rows: of the candidates, int64 [Q, k].
+
+    Returns:
+        Squared distances of the nearer forms, float64 [Q, k], and whether these are the mirrored
+        ones, bool [Q, k].
+    """
     squares = np.empty(rows.shape)
     mirrored = np.empty(rows.shape, np.bool_)
     size = max(1, _SUBTRACTED // training.length)
     order = np.argsort(rows, axis=None, kind="stable")
     ordered = rows.ravel()[order]
-    for start, both in _stretches(training):
+    for start, both in stretches(training):
         first, last = np.searchsorted(ordered, [start, start + len(both[0])])
         for begin in range(first, last, size):
             places = order[begin : min(begin + size, last)]
@@ -230,13 +252,13 @@ def _by_subtraction(
     rows = np.zeros((len(queries), wanted), np.int64)
     mirrored = np.zeros((len(queries), wanted), np.bool_)
     squares = np.full((len(queries), wanted), np.inf)
-    for start, both in _stretches(training):
+    for start, both in stretches(training):
         numbers = np.arange(start, start + len(both[0]))
         for place, query in enumerate(queries):
             plain, flipped = (_squares(query[None], form) for form in both)
             near = np.minimum(plain, flipped)
             near[numbers == own[place]] = np.inf
-            found = _first(
+            found = first_of(
                 np.concatenate([rows[place], numbers])[None],
                 np.concatenate([squares[place], near])[None],
                 np.concatenate([mirrored[place], flipped < plain])[None],
@@ -257,7 +279,7 @@ def _squares(some: Vectors, others: Vectors) -> NDArray[np.float64]:
     return found
 
 
-def _first(
+def first_of(
     rows: NDArray[np.int64],
     squares: NDArray[np.float64],
     mirrored: NDArray[np.bool_],

@@ -3,8 +3,11 @@
 # Nothing may be loaded, and nothing may run, whatever a file's name says.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
+# Colours are named and not left to the browser: only so can their contrast be checked.
 STYLE = """
-:root { color-scheme: light dark; --images: #c2571a; --held-out: #3b78b5; --left-out: #767676; }
+:root { color-scheme: light dark; --paper: #fff; --ink: #1a1a1a; background: var(--paper);
+  color: var(--ink); --images: #c2571a; --held-out: #3b78b5; --left-out: #767676; }
+@media (prefers-color-scheme: dark) { :root { --paper: #161616; --ink: #ececec; } }
 * { box-sizing: border-box; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.3rem; margin: 2.5rem 0 .5rem; }
@@ -37,6 +40,6 @@ figure img { width: 100%; height: auto; image-rendering: pixelated; display: blo
 figcaption { font-size: .8rem; line-height: 1.3; padding-top: .2rem; overflow-wrap: anywhere; }
 @media (max-width: 30rem) { figure { width: calc((100% - 1rem) / 3); }
   th, td { padding-right: .45rem; } }
-@media print { :root { color-scheme: light; } body { font-size: 11px; max-width: none; }
-  figure { width: 2.4cm; } }
+@media print { :root { color-scheme: light; --paper: #fff; --ink: #000; }
+  body { font-size: 11px; max-width: none; } figure { width: 2.4cm; } }
 """

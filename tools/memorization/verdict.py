@@ -1,11 +1,13 @@
 """The verdict: what is flagged, and what that says of all images together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.memorization.approximate import Recall
 from tools.memorization.finding import Found
 from tools.memorization.statistics import (
     DataCopying,
@@ -23,6 +25,8 @@ Flags = NDArray[np.bool_]
 Verdict = Literal["no sign of copying", "some copies", "memorized"]
 
 # More flags than new images would have with less than this chance are a sign.
+# Below this share of nearest photographs found, the search is no ground to stand on.
+_GOOD_RECALL = 0.95
 _UNLIKELY = 0.01
 _FALSE_DISCOVERIES = 0.05
 # With fewer held-out photographs than this, their own numbers are a matter of luck.
@@ -208,9 +212,22 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def doubts(yardstick: Yardstick, *, names_dataset: bool | None, false_alarm: float) -> list[str]:
+def doubts(
+    yardstick: Yardstick,
+    *,
+    names_dataset: bool | None,
+    false_alarm: float,
+    recall: Mapping[str, Recall],
+) -> list[str]:
     """Say what weakens the verdict, in a sentence each."""
     found = []
+    for name, seen in recall.items():
+        if seen.first < _GOOD_RECALL:
+            found.append(
+                f"The approximate search found the nearest training photograph of only "
+                f"{seen.first:.0%} of {seen.images} images ({name}): copies may have been missed. "
+                "--search exact misses none."
+            )
     held, left = yardstick.held_out, yardstick.left_out
     if names_dataset is False:
         found.append(

@@ -35,6 +35,12 @@ _ENOUGH_FLAGGED = 5
 _READ_AT_ONCE = 512
 
 
+def compared(dataset: Dataset) -> int:
+    """Say how many of a dataset's photographs a yardstick compares with its training ones."""
+    left_out = min(len(dataset.rows("train")), _MOST_LEFT_OUT)
+    return left_out + len(dataset.rows("held-out"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Duplicate:
     """Two photographs of a dataset that are one.
@@ -260,4 +266,4 @@ def _kind(dataset: Dataset, row: int, other: int, mirrored: bool) -> Literal["sa
     return "same pixels" if np.array_equal(first, pixels[other]) else "near"
 
 
-__all__ = ["Duplicate", "Sample", "Usual", "Yardstick"]
+__all__ = ["Duplicate", "Sample", "Usual", "Yardstick", "compared"]

@@ -60,6 +60,19 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+class Elements(HTMLParser):
+    """The elements of a page, each with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.all: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.all.append((tag, {name: value or "" for name, value in attrs}))
+
+
 def report_on(
     pictures: Pixels, dataset: Dataset, folder: Path, *, nearest: int = 2
 ) -> tuple[dict[str, Any], Page]:
@@ -232,6 +245,38 @@ def test_the_page_can_be_read_by_everyone(tmp_path: Path, portraits: Dataset) ->
     assert len(ids) == len(set(ids))
     assert set(labels) <= set(ids)
     assert seen.tags.count("svg") == [name for name, _ in seen.attributes].count("viewbox")
+
+
+def test_the_page_is_labelled_and_loads_nothing(tmp_path: Path, portraits: Dataset) -> None:
+    report_on(held_out(portraits), portraits, tmp_path)
+    text = (tmp_path / "out/report.html").read_text()
+    seen = Elements(text)
+    assert [found for tag, found in seen.all if tag == "html"] == [{"lang": "en"}]
+    assert re.search(r"<title>[^<]+</title>", text)
+    assert all(found.get("alt") for tag, found in seen.all if tag == "img")
+    assert all(found.get("scope") in ("col", "row") for tag, found in seen.all if tag == "th")
+    assert any(tag == "th" for tag, _ in seen.all)
+    ids = [found["id"] for _, found in seen.all if "id" in found]
+    assert len(ids) == len(set(ids))
+    for tag, found in seen.all:
+        if tag == "svg":
+            assert (found["role"], bool(found["aria-label"])) == ("img", True)
+        if tag == "section":
+            assert found["aria-labelledby"] in ids
+        if found.get("tabindex"):
+            assert found["role"] == "region"
+            assert found["aria-label"]
+        for name in ("src", "srcset", "href", "action", "data", "poster", "xlink:href"):
+            assert found.get(name, "data:").startswith("data:")
+        assert "url(" not in found.get("style", "")
+    figures = re.findall(r"<figure>.*?</figure>", text)
+    assert len(figures) == sum(tag == "figure" for tag, _ in seen.all) > 0
+    assert all(re.search(r"<figcaption>.*?\w.*?</figcaption>", figure) for figure in figures)
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style is not None
+    assert not re.search(r"url\(|@import|//", style[1])
+    # A check of contrast needs to know what the text stands on, in the dark and on paper too.
+    assert style[1].count("--paper:") == style[1].count("--ink:") == 3
 
 
 def test_large_pictures_are_shown_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

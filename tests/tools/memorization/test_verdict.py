@@ -7,6 +7,7 @@ from datasets.pyramid import Dataset
 from tests.datasets.making import noise
 from tests.tools.making import write_pixels
 from tests.tools.memorization.making import held_out, training, yardstick
+from tools.memorization.approximate import Recall
 from tools.memorization.verdict import decide, doubts, judge, sentence
 from tools.memorization.watch import Watch
 from tools.memorization.yardstick import Yardstick
@@ -83,14 +84,20 @@ def test_new_images_are_no_sign(portraits: Dataset, both: Yardstick) -> None:
 
 
 def test_doubts_are_told(tmp_path: Path, portraits: Dataset, both: Yardstick) -> None:
-    told = doubts(both, names_dataset=False, false_alarm=0.01)
+    told = doubts(both, names_dataset=False, false_alarm=0.01, recall={})
     assert "names another dataset" in told[0]
     assert "24 held-out photographs are too few" in told[1]
     assert "cannot tell so small a rate as 1.00%" in told[2]
-    assert doubts(both, names_dataset=True, false_alarm=0.5) == [told[1]]
+    assert doubts(both, names_dataset=True, false_alarm=0.5, recall={}) == [told[1]]
+    missed = {"pixels": Recall(images=200, first=0.9, wanted=5, all=0.8)}
+    told = doubts(both, names_dataset=True, false_alarm=0.5, recall=missed)
+    assert "only 90% of 200 images (pixels)" in told[0]
     dataset = write_pixels(tmp_path / "d", noise(60, 8, 8, 3), held_out=0)
     [weak] = doubts(
-        yardstick(dataset, "pixels", false_alarm=0.1), names_dataset=None, false_alarm=0.1
+        yardstick(dataset, "pixels", false_alarm=0.1),
+        names_dataset=None,
+        false_alarm=0.1,
+        recall={},
     )
     assert "no photographs out of training" in weak
     assert "weaker" in weak
@@ -99,7 +106,7 @@ def test_doubts_are_told(tmp_path: Path, portraits: Dataset, both: Yardstick) ->
     pictures[50:] = (pictures[50:] // 8 + np.arange(0, 192, 24)[None, :, None, None]).astype("u1")
     pictures[:10] = (pictures[:10] // 8 + np.arange(0, 192, 24)[None, :, None, None]).astype("u1")
     other = write_pixels(tmp_path / "o", pictures, held_out=30 / 80)
-    told = doubts(yardstick(other, "pixels"), names_dataset=None, false_alarm=0.05)
+    told = doubts(yardstick(other, "pixels"), names_dataset=None, false_alarm=0.05, recall={})
     assert any("lie nearer to training photographs" in doubt for doubt in told)
 
 
