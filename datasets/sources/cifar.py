@@ -97,6 +97,7 @@ def open_cifar(folder: Path) -> Cifar:
     layout = _layout(folder)
     if layout is None:
         raise DatasetError(f"{folder} holds neither CIFAR-10 nor CIFAR-100.")
+    _read.cache_clear()  # The files may have changed since they were last opened.
     files = tuple(folder / name for name in layout.files if (folder / name).is_file())
     names: list[str] = []
     numbers: list[int] = []

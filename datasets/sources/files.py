@@ -154,6 +154,8 @@ class Reader(io.RawIOBase):
         if not 0 <= size <= self._most:
             raise ValueError(size)
         size = min(size, left)
+        if size == 0:
+            return b""
         begin = self._place - self._window_start
         if not 0 <= begin <= begin + size <= len(self._window):
             wanted = min(max(size, _WINDOW), left)

@@ -73,6 +73,7 @@ def open_mnist(folder: Path) -> Mnist:
     files = picture_files(folder)
     if not files:
         raise DatasetError(f"{folder} holds no file like train-images-idx3-ubyte.")
+    _read.cache_clear()  # The files may have changed since they were last opened.
     names: list[str] = []
     counts: list[int] = []
     digits: list[int] = []

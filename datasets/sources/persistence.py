@@ -71,6 +71,10 @@ def reason(error: Exception) -> str:
         return f"{status} {message}" if message else str(status)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, FileNotFoundError):
+        return "no such file or folder"
+    if isinstance(error, PermissionError):
+        return "permission denied"
     text = " ".join(str(error).split())[:200]
     # An address may hold a password or a signature; nobody should see it in a log.
     return type(error).__name__ if not text or "://" in text else text

@@ -115,6 +115,8 @@ class _Machine:
                 stack.append(argument.encode("latin1"))  # Texts of Python 2 are bytes.
             case "GLOBAL":
                 stack.append(_Name(_NAMES[argument]))
+            case "STACK_GLOBAL":
+                stack.append(_Name(_NAMES[" ".join(self._pop(2))]))
             case "REDUCE":
                 arguments = stack.pop()
                 stack.append(_call(stack.pop(), arguments))

@@ -357,13 +357,16 @@ def _persistently(read: Callable[[], T], name: str) -> T:
         try:
             return read()
         except Exception as error:
-            # Servers of web pages answer with a number.
+            if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
+                # What some libraries say of a network that is down, too.
+                error = error.__cause__
+            # Web servers answer with a number.
             status = getattr(error, "status", None)
             if status in (401, 403):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
             if status in (404, 410):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
-            raise
+            raise error from None
 
     try:
         return persistently(attempt, name, may_pass)

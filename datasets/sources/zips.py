@@ -104,8 +104,8 @@ class Contents:
         """Tell where some members lie."""
         found = [self._found[name] for name in names]
         return Members(
-            np.array([info.header_offset for info in found], np.int64),
-            np.array([info.compress_size for info in found], np.int64),
+            np.array([_bounded(info.header_offset) for info in found], np.int64),
+            np.array([_bounded(info.compress_size) for info in found], np.int64),
             np.array([info.CRC & 0xFFFFFFFF for info in found], np.uint32),
             np.array([_method(info) for info in found], np.uint8),
         )
@@ -152,6 +152,8 @@ def read_member(file: File, members: Members, item: int, most_bytes: int) -> byt
         raise UnusableError("encrypted, or packed in an unknown way")
     if packed > most_bytes:
         raise _too_large(most_bytes)
+    if start < 0:
+        raise UnusableError("damaged in the archive")
     data = file.read(start, _HEADER.size + _USUAL_EXTRA + packed)
     if len(data) < _HEADER.size:
         raise UnusableError("damaged in the archive")
@@ -186,6 +188,11 @@ def _unpack(data: bytes, method: int, most_bytes: int) -> bytes:
 
 def _too_large(most_bytes: int) -> UnusableError:
     return UnusableError(f"larger than {most_bytes / 2**30:g} GiB")
+
+
+def _bounded(number: int) -> int:
+    # Larger than any file, and still a number for an array.
+    return max(-1, min(number, 2**60))
 
 
 def _method(info: zipfile.ZipInfo) -> int:
