@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datasets import door
-from datasets.kinds import KINDS
+from datasets.kinds import ADDRESSES, KINDS
 
 # NumPy and Pillow are imported by the commands that need them: --help must not wait for them.
 if TYPE_CHECKING:
@@ -165,8 +165,9 @@ def prepare(
 ) -> None:
     """Make the dataset DATASET, a folder, out of SOURCE.
 
-    SOURCE is a folder or archive of pictures, one of the collections that `sources` lists, or
-    drawn:N for N faces drawn by program, which need no download.
+    SOURCE is a folder or archive of pictures, here or behind an address such as s3://…, one of the
+    collections that `sources` lists, or drawn:N for N faces drawn by program, which need no
+    download.
 
     Pictures are turned upright, cropped to a square and resampled, then halved down to 4 × 4.
     Those that cannot be used are skipped and listed in skipped.csv. When it is interrupted, the
@@ -182,6 +183,7 @@ def prepare(
     from datasets.framing import Framing
     from datasets.progress import duration, rate
     from datasets.sources import open_source
+    from datasets.sources.remote import shown
     from datasets.workers import available_processors
 
     colours = int(channels)
@@ -198,7 +200,7 @@ def prepare(
         ),
         dataset,
         framing=Framing(resolution=resolution, channels=colours, crop=crop, upscale=upscale),
-        source_name=source,
+        source_name=shown(source),
         held_out=held_out,
         seed=seed,
         workers=workers or available_processors(),
@@ -323,6 +325,7 @@ def sources() -> None:
     click.echo("SOURCE may be:")
     for kind, text in KINDS.items():
         click.echo(f"  {kind:10} {text}")
+    click.echo(f"\n{ADDRESSES}")
     click.echo("\nKnown collections; nothing is downloaded for you:")
     for collection in COLLECTIONS:
         click.echo(f"\n{collection.name}: {collection.pictures}")

@@ -82,7 +82,7 @@ COLLECTIONS = (
     Collection(
         name="CIFAR-10 and CIFAR-100",
         pictures="60,000 pictures of 32 × 32 pixels each",
-        size="0.17 GB each (binary version; unpack it first)",
+        size="0.16 GB each (binary version; unpack it first)",
         place="https://www.cs.toronto.edu/~kriz/cifar.html",
         licence="none stated",
         commands=("cifar-10-batches-bin/ cifar/ --resolution 32 --classes labels",),

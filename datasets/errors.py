@@ -15,3 +15,11 @@ class UnusableError(Exception):
     Equal causes have equal messages, so that they can be counted. The picture is skipped and
     recorded, and the others go on.
     """
+
+
+class SourceLostError(DatasetError):
+    """The place where the pictures lie cannot be reached any more.
+
+    Unlike a damaged picture this ends the work, which the same command can continue: to skip all
+    that a vanished disk or a dead network does not give would lose half a dataset in silence.
+    """

@@ -113,10 +113,22 @@ def _write_records(dataset: Dataset, folder: Path, name: str, bar: Progress) -> 
                 file.write(records.pack(np.asarray(pictures[row])))
             bar.advance()
     if dataset.labels is not None and dataset.classes is not None:
-        one_hot = np.eye(len(dataset.classes), dtype=np.float32)[dataset.labels]
-        with (folder / f"{name}-rxx.labels").open("wb") as file:
-            np.save(file, one_hot)
+        _write_one_hot(folder / f"{name}-rxx.labels", dataset.labels, len(dataset.classes))
     _write_text(folder / INDEX_NAME, _index(dataset, lambda row: f"{row:08d}"))
+
+
+def _write_one_hot(path: Path, labels: NDArray[np.int64], classes: int) -> None:
+    """Write an array [N, classes] that is 1 at each picture's class, and 0 elsewhere."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (len(labels), classes)}
+        )
+        one_hot = np.zeros(classes, "<f4")
+        # Row by row: as a whole it could fill the memory.
+        for label in labels.tolist():
+            one_hot[label] = 1
+            file.write(one_hot.tobytes())
+            one_hot[label] = 0
 
 
 def _png_files(dataset: Dataset) -> Iterator[tuple[int, bytes]]:

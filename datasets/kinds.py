@@ -10,3 +10,8 @@ KINDS: dict[str, str] = {
     "mnist": "a folder with MNIST's IDX files, .gz or not; 28 pixels are padded to 32",
     "drawn": "drawn:N, for N faces drawn by program, which need no download",
 }
+
+ADDRESSES = """\
+Folders, zip and tar archives may also lie behind an address: https://host/faces.zip,
+s3://bucket/faces/, hf://datasets/owner/name … They are streamed, not copied first, by the package
+fsspec and its package for that kind of address."""

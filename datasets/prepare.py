@@ -4,8 +4,8 @@ import hashlib
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from PIL import features
 
 from datasets import description, index
 from datasets.description import RESOLUTIONS, level_files
-from datasets.errors import DatasetError, UnusableError
+from datasets.errors import DatasetError, SourceLostError, UnusableError
 from datasets.framing import Framing
 from datasets.progress import progress
 from datasets.pyramid import SKIPPED_NAME, Dataset, Writer, size_on_disk
@@ -171,6 +171,7 @@ class _Making:
         seen = {entry.sha256 for entry in self.writer.entries}
         next_checkpoint = time.monotonic() + seconds
         with (
+            self._kept_when_lost(),
             closing(frame_all(self.source, left, self.framing, workers)) as results,
             progress("Reading pictures", total=len(left), unit="pictures") as bar,
         ):
@@ -186,6 +187,16 @@ class _Making:
                 if time.monotonic() >= next_checkpoint and self.writer.entries:
                     self.work.checkpoint(self.writer.checkpoint())
                     next_checkpoint = time.monotonic() + seconds
+
+    @contextmanager
+    def _kept_when_lost(self) -> Iterator[None]:
+        """Keep what is done when the source cannot be read any more."""
+        try:
+            yield
+        except SourceLostError:
+            if self.writer.entries:
+                self.work.checkpoint(self.writer.checkpoint())
+            raise
 
     def _append(self, item: int, picture: Framed) -> None:
         self.writer.append(

@@ -8,6 +8,7 @@ order. All numbers are little-endian.
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ FOOTER_BYTES = 4
 _LONGEST_SIDE = 4096
 # The largest picture and its names.
 MOST_BYTES = 3 * _LONGEST_SIDE**2 + 2**16
+# Besides a picture and its shape, a record may say other things.
+_MOST_FEATURES = 100
 
 # Numbers of the fields in the message, and how what follows is packed.
 _NUMBER, _BYTES = 0, 2
@@ -74,8 +77,12 @@ def unpack(data: bytes, checksum: bytes) -> Pixels:
     if _checksum(data) != checksum:
         raise UnusableError("damaged: its checksum is wrong")
     try:
-        features = dict(_features(data))
-        shape = [n for values in _inside(features[b"shape"], _INT64_LIST) for n in _int64s(values)]
+        features = dict(islice(_features(data), _MOST_FEATURES))
+        numbers = (
+            n for values in _inside(features[b"shape"], _INT64_LIST) for n in _int64s(values)
+        )
+        # No more than one too many: a list of millions would fill the memory.
+        shape = list(islice(numbers, 4))
         (pixels,) = (
             part
             for values in _inside(features[b"data"], _BYTES_LIST)

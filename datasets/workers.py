@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.errors import DatasetError, UnusableError
+from datasets.errors import DatasetError, SourceLostError, UnusableError
 from datasets.framing import Framing, frame
 from datasets.pyramid import shrink
 from datasets.sources import Source
@@ -43,6 +43,14 @@ class Skipped:
     """Why, in a few words."""
 
 
+@dataclass(frozen=True)
+class _Stopped:
+    """A worker cannot go on."""
+
+    sentence: str
+    """Why."""
+
+
 def frame_all(
     source: Source, items: Sequence[int], framing: Framing, workers: int
 ) -> Generator[Framed | Skipped, None, None]:
@@ -58,7 +66,7 @@ def frame_all(
         One result for each item, in their order, whatever the number of workers.
 
     Raises:
-        DatasetError: a worker died.
+        DatasetError: a worker died; `SourceLostError`: the source cannot be read any more.
     """
     workers = min(workers, len(items))
     if workers <= 1:
@@ -87,12 +95,14 @@ def frame_all(
                 sender.close()
         for number in range(len(items)):
             try:
-                result: Framed | Skipped = answers[number % workers].recv()
+                result: Framed | Skipped | _Stopped = answers[number % workers].recv()
             except (EOFError, OSError):  # Between two answers, or in the middle of one.
                 raise DatasetError(
                     "A worker process died, perhaps because memory ran out; "
                     "try again with fewer --workers."
                 ) from None
+            if isinstance(result, _Stopped):
+                raise SourceLostError(result.sentence)
             yield result
 
 
@@ -120,7 +130,7 @@ def _frame_one(source: Source, item: int, framing: Framing) -> Framed | Skipped:
 
 def _serve(answers: Connection, source: Source, items: Sequence[int], framing: Framing) -> None:
     """Frame `items` and send the results, as the whole life of a worker process."""
-    outbox: queue.Queue[Framed | Skipped | None] = queue.Queue(_AHEAD)
+    outbox: queue.Queue[Framed | Skipped | _Stopped | None] = queue.Queue(_AHEAD)
 
     def send() -> None:
         while (result := outbox.get()) is not None:
@@ -135,6 +145,8 @@ def _serve(answers: Connection, source: Source, items: Sequence[int], framing: F
     try:
         for item in items:
             outbox.put(_frame_one(source, item, framing))
+    except DatasetError as error:
+        outbox.put(_Stopped(str(error)))
     finally:
         outbox.put(None)
         sender.join()

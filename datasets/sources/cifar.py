@@ -1,17 +1,16 @@
 """CIFAR-10 and CIFAR-100, as their authors publish them: the binary version or Python's."""
 
-import io
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Never, cast
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from datasets.errors import DatasetError, UnusableError
+from datasets.errors import DatasetError
+from datasets.sources import pickled
+from datasets.sources.files import LocalFile
 from datasets.sources.source import Pixels, Source
 from datasets.sources.tfrecords import numbered_classes
 
@@ -68,15 +67,19 @@ class Cifar(Source):
     """Names of the classes."""
 
     def load(self, item: int) -> Pixels:
-        """Read a picture: [32, 32, 3]."""
+        """Read a picture: [32, 32, 3].
+
+        Raises:
+            DatasetError: the file cannot be read any more, or was changed.
+        """
         file = 0
         while item >= self.counts[file]:
             item -= self.counts[file]
             file += 1
-        try:
-            pixels = _read(self.files[file], self.prefix_bytes)[0][item]
-        except (DatasetError, IndexError):  # It was whole when it was opened.
-            raise UnusableError("damaged since") from None
+        rows = _read(self.files[file], self.prefix_bytes)[0]
+        if len(rows) != self.counts[file]:
+            raise DatasetError(f"{self.files[file]} was changed; give the same command again.")
+        pixels = rows[item]
         return np.ascontiguousarray(np.moveaxis(pixels.reshape(3, _SIDE, _SIDE), 0, 2))
 
 
@@ -94,6 +97,7 @@ def open_cifar(folder: Path) -> Cifar:
     layout = _layout(folder)
     if layout is None:
         raise DatasetError(f"{folder} holds neither CIFAR-10 nor CIFAR-100.")
+    _read.cache_clear()  # The files may have changed since they were last opened.
     files = tuple(folder / name for name in layout.files if (folder / name).is_file())
     names: list[str] = []
     numbers: list[int] = []
@@ -107,7 +111,13 @@ def open_cifar(folder: Path) -> Cifar:
         names += [f"{path.stem}/{number:05d}" for number in range(len(pixels))]
         numbers += classes
         counts.append(len(pixels))
-    labels = _name_classes(numbers, _class_names(folder, layout))
+    class_names = _class_names(folder, layout)
+    if class_names and max(numbers) >= len(class_names):
+        raise DatasetError(
+            f"{folder} gives a picture class {max(numbers)}, but names only {len(class_names)}; it "
+            "is damaged, so fetch it again."
+        )
+    labels = _name_classes(numbers, class_names)
     return Cifar(tuple(names), files, tuple(counts), layout.prefix_bytes, tuple(labels))
 
 
@@ -126,9 +136,10 @@ def _read(path: Path, prefix_bytes: int) -> tuple[Pixels, Pixels]:
     """Give the pixels of a file, [N, 3072], and what stands before them, [N, `prefix_bytes`]."""
     if prefix_bytes == 0:
         pixels = _dictionary(path).get("data")
-        if not isinstance(pixels, _Array):
+        rows = pixels.rows(_PIXELS) if isinstance(pixels, pickled.Array) else None
+        if rows is None:
             raise DatasetError(f"{path} holds no pictures, or is damaged.")
-        return pixels.rows(path), np.zeros((0, 0), np.uint8)
+        return rows, np.zeros((0, 0), np.uint8)
     data = _bytes(path, _MOST_BYTES)
     record = prefix_bytes + _PIXELS
     if not data or len(data) % record != 0:
@@ -168,88 +179,18 @@ def _whole_numbers(fields: dict[str, object], key: str, count: int, path: Path) 
 
 
 def _bytes(path: Path, most: int) -> bytes:
-    if path.stat().st_size > most:
+    data = LocalFile(path).read(0, most + 1)
+    if len(data) > most:
         raise DatasetError(f"{path} is too large to be a file of CIFAR.")
-    return path.read_bytes()
-
-
-class _Array:
-    """What stands in for a NumPy array in a pickle: it takes a state, and does nothing with it."""
-
-    def __init__(self, *arguments: object) -> None:
-        self._state: object = None
-
-    def __setstate__(self, state: object) -> None:
-        self._state = state
-
-    def rows(self, path: Path) -> Pixels:
-        """Give the pixels: [N, 3072]."""
-        match self._state:
-            case (_, (int(count), int(width)), _Type() as kind, bool(turned), data):
-                # Python 3 writes bytes; what was made with Python 2 was read as bytes too.
-                if (
-                    isinstance(data, bytes)
-                    and kind.name in ("u1", b"u1")
-                    and width == _PIXELS
-                    and 0 < count == len(data) / width
-                ):
-                    pixels: NDArray[np.uint8] = np.frombuffer(data, np.uint8).reshape(
-                        (count, width), order="F" if turned else "C"
-                    )
-                    return pixels
-        raise DatasetError(f"{path} holds no pictures, or is damaged.")
-
-
-class _Type:
-    """What stands in for the type of a NumPy array's numbers."""
-
-    def __init__(self, name: object = None, *arguments: object) -> None:
-        self.name = name
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def _text(text: object, encoding: object) -> object:
-    """What stands in for `codecs.encode`, by which Python 3 writes bytes in old pickles."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError
-    return text.encode("latin1")
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds lists, dictionaries, texts and numbers, and none of what a pickle names.
-
-    A pickle may call anything that it can name. The few names that these files need lead to the
-    stand-ins above, and all others to an error.
-    """
-
-    _NAMES = {  # noqa: RUF012 (nobody changes it)
-        ("numpy.core.multiarray", "_reconstruct"): _Array,
-        ("numpy._core.multiarray", "_reconstruct"): _Array,
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Type,
-        ("_codecs", "encode"): _text,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Give the stand-in for a name."""
-        try:
-            return self._NAMES[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError from None
-
-    def persistent_load(self, identity: object) -> Never:
-        """Refuse what lies elsewhere."""
-        raise pickle.UnpicklingError
+    return data
 
 
 def _dictionary(path: Path) -> dict[str, object]:
     data = _bytes(path, _MOST_PICKLE_BYTES)
     try:
-        found = _Unpickler(io.BytesIO(data), encoding="bytes").load()
+        found = pickled.read(data)
     except Exception:
-        # A damaged or hostile pickle raises whatever it leads to.
+        # A damaged or hostile file raises whatever it leads to.
         found = None
     if not isinstance(found, dict):
         raise DatasetError(

@@ -19,7 +19,8 @@ def find_classes(
     Args:
         source: the pictures.
         name: how the source is called, for errors.
-        classes: `folders`, the first-level folder that a picture is in; `labels`, what the source
+        classes: `folders`, the first-level folder that a picture is in (inside of a folder that
+            all of them are in, as there often is in archives); `labels`, what the source
             itself says; a CSV file with columns `name` and `class`; or, with `attributes`, names of
             attributes joined by "+", of which every combination is a class.
         attributes: a list of CelebA, or a CSV file with one column for each attribute, which holds
@@ -34,7 +35,7 @@ def find_classes(
     if attributes is not None:
         found = _from_attributes(source, name, classes.split("+"), attributes)
     elif classes == "folders":
-        found = [_folder(picture) for picture in source.names]
+        found = _folders(source.names)
         if not any(found):
             raise DatasetError(f"{name} has no folders to take as classes; leave out --classes.")
     elif classes == "labels":
@@ -54,9 +55,16 @@ def find_classes(
     return found
 
 
-def _folder(name: str) -> str | None:
-    folder, slash, _ = name.partition("/")
-    return folder if slash else None
+def _folders(names: Sequence[str]) -> list[str | None]:
+    # Archives may hold anything: /pictures/cats/1.png, ./cats/1.png, ../cats/1.png.
+    paths = [[part for part in name.split("/") if part not in ("", ".", "..")] for name in names]
+    depth = 0
+    while True:
+        firsts = [path[depth] if len(path) > depth + 1 else None for path in paths]
+        deeper = any(len(path) > depth + 2 for path in paths)
+        if len(set(firsts)) > 1 or firsts[:1] == [None] or not deeper:
+            return firsts
+        depth += 1
 
 
 def _from_attributes(

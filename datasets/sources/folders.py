@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.errors import DatasetError, UnusableError
+from datasets.sources.files import LocalFile
+from datasets.sources.persistence import is_loss, lost, persistently
 from datasets.sources.source import MOST_BYTES, Source, is_picture, no_pictures
 
 
@@ -20,10 +22,39 @@ class Folder(Source):
     """Paths below it, with forward slashes."""
     labels: Sequence[str | None] | None = None
     """Classes that lie beside the pictures in a dataset.json."""
+    identity: tuple[int, int] | None = None
+    """What the system knows the folder by; another one, or none, means that its disk is gone."""
 
     def load(self, item: int) -> bytes:
-        """Read an image file."""
+        """Read an image file.
+
+        Raises:
+            UnusableError: it is no file, or too large.
+            OSError: this one cannot be read.
+            SourceLostError: the folder as a whole is gone.
+        """
         path = self.root / self.names[item]
+        try:
+            return persistently(lambda: self._read(path), str(path), is_loss)
+        except OSError as error:
+            # One file that was removed is skipped; all files of an unmounted disk look like that.
+            if not path.parent.is_dir() or _identity(self.root) != (
+                self.identity or _identity(self.root)
+            ):
+                raise lost(str(self.root), error) from None
+            raise
+
+    def read_beside(self, name: str, most_bytes: int) -> bytes | None:
+        """Read another file in the folder, at most one byte more than `most_bytes`, if it is there.
+
+        Raises:
+            SourceLostError: it cannot be read.
+        """
+        path = self.root / name
+        return LocalFile(path).read(0, most_bytes + 1) if path.is_file() else None
+
+    @staticmethod
+    def _read(path: Path) -> bytes:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise UnusableError("a folder that cannot be read")
@@ -46,7 +77,15 @@ def open_folder(root: Path) -> Folder:
     names = _find_pictures(root)
     if not names:
         raise DatasetError(no_pictures(root))
-    return Folder(root, tuple(names))
+    return Folder(root, tuple(names), identity=_identity(root))
+
+
+def _identity(root: Path) -> tuple[int, int] | None:
+    try:
+        status = root.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _find_pictures(root: Path) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datasets.errors import DatasetError
 from datasets.sources.tables import find_all, read_table
 
-# FFHQ's has 267 MB.
+# FFHQ's has 255 MB.
 _MOST_BYTES = 2**30
 # Farther away than any picture is wide.
 _FARTHEST = 1e6

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.errors import DatasetError, UnusableError
+from datasets.errors import DatasetError
+from datasets.sources.persistence import is_loss, lost, persistently
 from datasets.sources.source import Pixels, Source
 from datasets.sources.tfrecords import numbered_classes
 
@@ -36,15 +37,19 @@ class Mnist(Source):
     """The digits."""
 
     def load(self, item: int) -> Pixels:
-        """Read a picture: [H, W, 1]."""
+        """Read a picture: [H, W, 1].
+
+        Raises:
+            DatasetError: the file cannot be read any more, or was changed.
+        """
         file = 0
         while item >= self.counts[file]:
             item -= self.counts[file]
             file += 1
-        try:
-            picture = _read(self.files[file], 3)[item]
-        except (DatasetError, IndexError):  # It was whole when it was opened.
-            raise UnusableError("damaged since") from None
+        pictures = _read(self.files[file], 3)
+        if len(pictures) != self.counts[file]:
+            raise DatasetError(f"{self.files[file]} was changed; give the same command again.")
+        picture = pictures[item]
         border = [(_PADDED.get(side, side) - side) // 2 for side in picture.shape]
         return np.pad(picture, [(side, side) for side in border])[..., None]
 
@@ -68,6 +73,7 @@ def open_mnist(folder: Path) -> Mnist:
     files = picture_files(folder)
     if not files:
         raise DatasetError(f"{folder} holds no file like train-images-idx3-ubyte.")
+    _read.cache_clear()  # The files may have changed since they were last opened.
     names: list[str] = []
     counts: list[int] = []
     digits: list[int] = []
@@ -101,19 +107,27 @@ def _read(path: Path, dimensions: int) -> Pixels:
     these in four bytes, the highest first.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            start = file.read(4 + 4 * dimensions)
-            shape = np.frombuffer(start[4:], ">u4").tolist()
-            size = int(np.prod(shape, dtype=object))
-            if (
-                start[:4] != bytes([0, 0, _UNSIGNED_BYTES, dimensions])
-                or len(shape) != dimensions
-                or not 0 < size <= _MOST_BYTES
-            ):
-                raise DatasetError(f"{path} is no IDX file of this kind, or is damaged.")
-            data = file.read(size)
+        return persistently(lambda: _parse(path, dimensions), str(path), is_loss)
     except (EOFError, zlib.error, gzip.BadGzipFile, ValueError):
         raise DatasetError(f"{path} is damaged; fetch it again.") from None
-    if len(data) < size:
-        raise DatasetError(f"{path} is cut short; fetch it again.")
+    except OSError as error:
+        raise lost(str(path), error) from None
+
+
+def _parse(path: Path, dimensions: int) -> Pixels:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        start = file.read(4 + 4 * dimensions)
+        shape = np.frombuffer(start[4:], ">u4").tolist()
+        size = int(np.prod(shape, dtype=object))
+        if (
+            start[:4] != bytes([0, 0, _UNSIGNED_BYTES, dimensions])
+            or len(shape) != dimensions
+            or not 0 < size <= _MOST_BYTES
+        ):
+            raise DatasetError(f"{path} is no IDX file of this kind, or is damaged.")
+        data = file.read(size)
+        if len(data) < size:
+            raise DatasetError(f"{path} is cut short; fetch it again.")
+        if file.read(1):
+            raise DatasetError(f"{path} holds more than it says; fetch it again.")
     return np.frombuffer(data, np.uint8).reshape(shape)

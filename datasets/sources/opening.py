@@ -1,19 +1,19 @@
 """Finding out by looking what a SOURCE on the command line is."""
 
 import tarfile
-import zipfile
 from pathlib import Path
 
 from datasets.errors import DatasetError
 from datasets.kinds import KINDS
-from datasets.sources import cifar, lmdbs, mnist, stylegan, tfrecords
+from datasets.sources import cifar, lmdbs, mnist, remote, stylegan, tfrecords
 from datasets.sources.classes import find_classes
 from datasets.sources.drawing import PREFIX, open_drawn
+from datasets.sources.files import File, LocalFile
 from datasets.sources.folders import open_folder
 from datasets.sources.landmarks import find_faces
 from datasets.sources.source import Annotated, Source
 from datasets.sources.tars import open_tar
-from datasets.sources.zips import open_zip
+from datasets.sources.zips import Contents, is_zip, open_zip
 
 # What compressed files begin with, and how each is undone.
 _COMPRESSED = {
@@ -42,7 +42,7 @@ def open_source(
     """Find the pictures that a SOURCE on the command line means.
 
     Args:
-        text: a file, a folder, or `drawn:N` for N drawn faces.
+        text: a file, a folder, an address that fsspec opens, or `drawn:N` for N drawn faces.
         resolution: pixels wanted; only drawn faces look at it.
         channels: 3 or 1; only drawn faces look at it.
         seed: 0 to 2**64 - 1; which faces are drawn.
@@ -55,17 +55,21 @@ def open_source(
         DatasetError: there is nothing of that name, or no picture in it, or it is damaged; or the
             files beside it do not belong to it.
     """
-    kind = kind or recognize(text)
-    if kind == "drawn":
-        source: Source = open_drawn(text, resolution=resolution, channels=channels, seed=seed)
+    if remote.is_address(text):
+        text = remote.local_path(text)
+    if remote.is_address(text):
+        source = _open_address(text, kind)
+    elif (kind or recognize(text)) == "drawn":
+        source = open_drawn(text, resolution=resolution, channels=channels, seed=seed)
     else:
-        source = _open_path(text, kind)
+        source = _open_path(text, kind or recognize(text))
     if classes is None and landmarks is None:
         return source
+    name = remote.shown(text)
     return Annotated(
         source,
-        classes=None if classes is None else find_classes(source, text, classes, attributes),
-        faces=None if landmarks is None else find_faces(source.names, text, landmarks),
+        classes=None if classes is None else find_classes(source, name, classes, attributes),
+        faces=None if landmarks is None else find_faces(source.names, name, landmarks),
     )
 
 
@@ -81,7 +85,7 @@ def recognize(text: str) -> str:
     if text and path.is_dir():  # Path("") would be the current folder.
         return _recognize_folder(path)
     if text and path.is_file():
-        return _recognize_file(path)
+        return _recognize_file(LocalFile(path))
     raise DatasetError(
         f"{text} is not a folder; SOURCE is a folder or archive of pictures, or drawn:N "
         "for N drawn faces."
@@ -105,23 +109,22 @@ def _recognize_folder(path: Path) -> str:
     return "folder"
 
 
-def _recognize_file(path: Path) -> str:
-    if zipfile.is_zipfile(path):
+def _recognize_file(file: File) -> str:
+    if is_zip(file):
         return "zip"
-    with path.open("rb") as file:
-        start = file.read(tarfile.BLOCKSIZE)
+    start = file.read(0, tarfile.BLOCKSIZE)
     for mark, command in _COMPRESSED.items():
         if start.startswith(mark):
             raise DatasetError(
-                f"{path} is compressed, so that its pictures could only be read one after the "
-                f"other; unpack it first ({command} {path.name}), or make a zip archive of it."
+                f"{file.name} is compressed, so that its pictures could only be read one after the "
+                f"other; unpack it first ({command} {file.own_name}), or make a zip archive of it."
             )
     try:
         tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         raise DatasetError(
-            f"{path} is not a zip archive or tar archive, or is damaged; SOURCE is a folder or "
-            "archive of pictures, or drawn:N for N drawn faces."
+            f"{file.name} is not a zip archive or tar archive, or is damaged; SOURCE is a folder "
+            "or archive of pictures, or drawn:N for N drawn faces."
         ) from None
     return "tar"
 
@@ -132,10 +135,8 @@ def _open_path(text: str, kind: str) -> Source:
     if kind not in KINDS or not text or not (path.is_file() if archive else path.is_dir()):
         raise DatasetError(f"{text} is not {KINDS.get(kind, kind)}.")
     match kind:
-        case "zip":
-            return stylegan.with_labels(open_zip(path))
-        case "tar":
-            return open_tar(path)
+        case "zip" | "tar":
+            return _open_archive(LocalFile(path), kind)
         case "tfrecords":
             return tfrecords.open_tfrecords(path)
         case "lmdb":
@@ -145,4 +146,29 @@ def _open_path(text: str, kind: str) -> Source:
         case "mnist":
             return mnist.open_mnist(path)
         case _:
-            return stylegan.with_labels(open_folder(path))
+            folder = open_folder(path)
+            return stylegan.with_labels(folder, stylegan.in_folder(folder), str(path))
+
+
+def _open_address(text: str, kind: str | None) -> Source:
+    if kind not in (None, "folder", "zip", "tar"):
+        raise DatasetError(
+            f"{remote.shown(text)}: only folders, zip archives and tar archives of pictures are "
+            "read from an address; copy it to this computer first."
+        )
+    found = remote.look(text)
+    if isinstance(found, remote.RemoteFile):
+        if kind == "folder":
+            raise DatasetError(f"{found.name} is not {KINDS['folder']}.")
+        return _open_archive(found, kind or _recognize_file(found))
+    if kind in ("zip", "tar"):
+        raise DatasetError(f"{remote.shown(text)} is not {KINDS[kind]}.")
+    folder = remote.open_remote_folder(*found)
+    return stylegan.with_labels(folder, stylegan.in_folder(folder), remote.shown(text))
+
+
+def _open_archive(file: File, kind: str) -> Source:
+    if kind == "tar":
+        return open_tar(file)
+    contents = Contents(file)
+    return stylegan.with_labels(open_zip(contents), stylegan.in_zip(contents), file.name)

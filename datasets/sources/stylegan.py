@@ -3,30 +3,41 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from datasets.errors import DatasetError, UnusableError
 from datasets.sources.folders import Folder
-from datasets.sources.source import MOST_BYTES
-from datasets.sources.tables import Lookup
+from datasets.sources.remote import RemoteFolder
+from datasets.sources.tables import match
 from datasets.sources.tfrecords import numbered_classes
-from datasets.sources.zips import Zip, member_names, read_member
+from datasets.sources.zips import Contents, Zip
 
 FILE_NAME = "dataset.json"
+# Of a million pictures it has 50 MB; and to read it takes ten times as much memory.
+_MOST_BYTES = 2**28
+
+L = TypeVar("L", Folder, RemoteFolder, Zip)
 
 
-def with_labels(source: Folder | Zip) -> Folder | Zip:
+def with_labels(source: L, data: bytes | None, place: str) -> L:
     """Read the labels that lie beside the pictures of a folder or zip archive, if there are some.
 
     The file holds `{"labels": [[name, class number], …]}`, or null in the place of the list; and,
     where this program wrote it, `"classes"`: the names of the classes in the order of the numbers.
 
+    Args:
+        source: the pictures.
+        data: what the file holds; None where there is none.
+        place: how the source is called, for errors.
+
     Raises:
         DatasetError: the file is damaged, or its labels are no class numbers.
     """
-    data = _read(source)
     if data is None:
         return source
-    place = f"{source.root if isinstance(source, Folder) else source.path}: its {FILE_NAME}"
+    place = f"{place}: its {FILE_NAME}"
+    if len(data) > _MOST_BYTES:
+        raise DatasetError(f"{place} is larger than {_MOST_BYTES >> 20} MiB.")
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
@@ -37,8 +48,25 @@ def with_labels(source: Folder | Zip) -> Folder | Zip:
     if not isinstance(pairs, list) or not all(map(_is_label, pairs)):
         raise DatasetError(f"{place} holds labels that are no pairs of a name and a class number.")
     names = _class_names([number for _, number in pairs], content.get("classes"))
-    lookup = Lookup(dict(zip((name for name, _ in pairs), names, strict=True)))
-    return replace(source, labels=tuple(lookup.find(name) for name in source.names))
+    entries = dict(zip((name for name, _ in pairs), names, strict=True))
+    return replace(source, labels=tuple(match(entries, source.names)))
+
+
+def in_zip(contents: Contents) -> bytes | None:
+    """Read the file from a zip archive, None where there is none.
+
+    Raises:
+        DatasetError: it cannot be unpacked.
+    """
+    try:
+        return contents.read(FILE_NAME, _MOST_BYTES)
+    except UnusableError as error:
+        raise DatasetError(f"{contents.file.name}: its {FILE_NAME} is unusable: {error}.") from None
+
+
+def in_folder(folder: Folder | RemoteFolder) -> bytes | None:
+    """Read the file from a folder, None where there is none; no more of it than is allowed."""
+    return folder.read_beside(FILE_NAME, _MOST_BYTES)
 
 
 def _is_label(pair: object) -> bool:
@@ -60,17 +88,3 @@ def _class_names(numbers: Sequence[int], names: object) -> list[str]:
     ):
         return [names[number] for number in numbers]
     return numbered_classes(numbers)
-
-
-def _read(source: Folder | Zip) -> bytes | None:
-    if isinstance(source, Folder):
-        path = source.root / FILE_NAME
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            return None
-        return path.read_bytes()
-    if FILE_NAME not in member_names(source.path):
-        return None
-    try:
-        return read_member(source.path, FILE_NAME, MOST_BYTES)
-    except UnusableError as error:
-        raise DatasetError(f"{source.path}: its {FILE_NAME} is unusable: {error}.") from None

@@ -1,49 +1,51 @@
 """Tables that say something of pictures: CSV files, and the lists that come with CelebA."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Generic, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 from datasets.errors import DatasetError
 
 # CelebA's largest list has 27 MB. More would fill the memory.
-_MOST_BYTES = 2**30
+_MOST_BYTES = 2**28
+# Of a column's name that is shown.
+_SHOWN = 40
 
 T = TypeVar("T")
 
 
-class Lookup(Generic[T]):
-    """Finds what a table says of a picture.
+def match(entries: Mapping[str, T], names: Sequence[str]) -> list[T | None]:
+    """Look up every picture of a source in a table.
 
-    A picture is looked for by its name in the source, then by its file name without folders, then
-    by that without its suffix: lists are often made where the pictures lay in another folder, or
-    had another format. What would then be ambiguous is not found.
+    Lists are often made where the pictures lay in another folder, or had another format. So where
+    the table has none of the names, the file names without folders are compared, and where it has
+    none of these, those without their suffixes; what is then the same for several entries or for
+    several pictures is not found.
+
+    Args:
+        entries: the table.
+        names: names of the pictures.
     """
-
-    def __init__(self, entries: Mapping[str, T]) -> None:
-        self._stages: list[dict[str, T | None]] = []
-        for stage in range(3):
-            found: dict[str, T | None] = {}
-            for name, value in entries.items():
-                key = _key(name, stage)
-                found[key] = None if key in found else value
-            self._stages.append(found)
-
-    def find(self, name: str) -> T | None:
-        """Give what the table says of a picture, or None."""
-        for stage, entries in enumerate(self._stages):
-            key = _key(name, stage)
-            if key in entries:
-                return entries[key]
-        return None
+    for key in (_whole, _without_folders, _without_suffix):
+        table: dict[str, T | None] = {}
+        for name, value in entries.items():
+            # Twice the same says nothing about either.
+            table[key(name)] = None if key(name) in table else value
+        keys = [key(name) for name in names]
+        times = Counter(keys)
+        found = [table.get(each) if times[each] == 1 else None for each in keys]
+        if any(value is not None for value in found):
+            return found
+    return [None] * len(names)
 
 
 def find_all(
     entries: Mapping[str, T], names: Sequence[str], *, file: Path, source: str
 ) -> list[T | None]:
-    """Look up every picture of a source in a table.
+    """Look up every picture of a source in a table, as `match` does.
 
     Args:
         entries: the table.
@@ -54,8 +56,7 @@ def find_all(
     Raises:
         DatasetError: the table knows none of them.
     """
-    lookup = Lookup(entries)
-    found = [lookup.find(name) for name in names]
+    found = match(entries, names)
     if all(value is None for value in found):
         raise DatasetError(f"{file} names no picture of {source}, of which one is {names[0]}.")
     return found
@@ -109,7 +110,8 @@ def _read(
     for name in columns:
         if _plain(name) not in header[1:]:
             raise DatasetError(
-                f"{path} has no column {name}; its first line names {', '.join(header[1:6])}"
+                f"{path} has no column {name}; its first line names "
+                f"{', '.join(shown[:_SHOWN] for shown in header[1:6])}"
                 f"{' …' if len(header) > 6 else ''}."
             )
     places = [header.index(_plain(name), 1) for name in columns]
@@ -129,8 +131,14 @@ def _plain(name: str) -> str:
     return name.strip().replace("_", "").casefold()
 
 
-def _key(name: str, stage: int) -> str:
-    if stage == 0:
-        return name
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.name if stage == 1 else path.stem
+def _whole(name: str) -> str:
+    # As `tar` writes the names of what is in the current folder.
+    return name.removeprefix("./")
+
+
+def _without_folders(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).name
+
+
+def _without_suffix(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).stem

@@ -2,14 +2,18 @@
 
 import tarfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from datasets.errors import DatasetError, UnusableError
+from datasets.progress import progress
+from datasets.sources.files import File, Reader, Stretches
 from datasets.sources.source import MOST_BYTES, MOST_PICTURES, Source, is_picture, no_pictures
-from datasets.sources.stretches import Stretches
+
+# Of a member's long name or the like, which is read at once.
+_MOST_HEADER_BYTES = 2**20
+# Of settings that hold for all members that follow.
+_MOST_SETTINGS = 1000
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,14 @@ class Tar(Source):
 
         Raises:
             UnusableError: it is too large, or the archive is cut short.
+            SourceLostError: the archive cannot be read.
         """
         if self.stretches.sizes[item] > MOST_BYTES:
             raise UnusableError("larger than 1 GiB")
         return self.stretches.read(item)
 
 
-def open_tar(path: Path) -> Tar:
+def open_tar(file: File) -> Tar:
     """Find the pictures in a tar archive.
 
     Only plain files count: links, devices and files with holes are passed over. Of two with the
@@ -45,34 +50,44 @@ def open_tar(path: Path) -> Tar:
         DatasetError: the file is no tar archive, is damaged, or holds no picture.
     """
     found: dict[str, tuple[int, int]] = {}
-    with path.open("rb") as file:
-        try:
-            # Not "r:*": a compressed archive has no places that one could jump to.
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                for member in archive:
-                    if member.isreg() and not member.issparse() and is_picture(member.name):
-                        found[member.name] = member.offset_data, member.size
-                    if len(found) > MOST_PICTURES:
-                        raise DatasetError(f"{path} has more than {MOST_PICTURES} members.")
-                    # Else the archive keeps a record of each, for ever.
-                    archive.members.clear()  # type: ignore[attr-defined]
+    reader = Reader(file, most=_MOST_HEADER_BYTES)
+    try:
+        # Not "r:*": a compressed archive has no places that one could jump to.
+        with (
+            progress(f"Listing {file.name}", total=file.size // 10**6, unit="MB") as bar,
+            tarfile.open(fileobj=reader, mode="r:") as archive,
+        ):
+            end = 0
+            for member in archive:
+                # The library believes a size below zero, and would go round and round.
+                if member.size < 0 or archive.offset <= end:
+                    raise tarfile.HeaderError
+                if len(archive.pax_headers) > _MOST_SETTINGS:
+                    raise tarfile.HeaderError
+                bar.advance(archive.offset // 10**6 - end // 10**6)
                 end = archive.offset
-        except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError):
-            raise DatasetError(f"{path} is not a tar archive, or is damaged.") from None
-        _refuse_rest(path, file, end)
+                if member.isreg() and not member.issparse() and is_picture(member.name):
+                    found[member.name] = member.offset_data, member.size
+                if len(found) > MOST_PICTURES:
+                    raise DatasetError(f"{file.name} has more than {MOST_PICTURES} members.")
+                # Else the archive keeps a record of each, for ever.
+                archive.members.clear()  # type: ignore[attr-defined]
+            end = archive.offset
+    except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError):
+        raise DatasetError(f"{file.name} is not a tar archive, or is damaged.") from None
+    _refuse_rest(file, end)
     if not found:
-        raise DatasetError(no_pictures(path))
+        raise DatasetError(no_pictures(file.name))
     names = tuple(sorted(found))
     places = np.array([found[name] for name in names], np.int64)
-    return Tar(names, Stretches(path, places[:, 0], places[:, 1]))
+    return Tar(names, Stretches(file, places[:, 0], places[:, 1]))
 
 
-def _refuse_rest(path: Path, file: BinaryIO, end: int) -> None:
+def _refuse_rest(file: File, end: int) -> None:
     # The library takes a damaged header for the end of the archive; to leave out what comes after
     # it would lose pictures in silence.
-    file.seek(end)
-    if any(file.read(tarfile.BLOCKSIZE)):
+    if any(file.read(end, tarfile.BLOCKSIZE)):
         raise DatasetError(
-            f"{path} is damaged at byte {end}; fetch or make it again, or unpack what is whole and "
-            "give that folder."
+            f"{file.name} is damaged at byte {end}; fetch or make it again, or unpack what is "
+            "whole and give that folder."
         )

@@ -1,20 +1,26 @@
 """The TFRecord folders that the paper's authors published."""
 
 import re
+import tokenize
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets import records
 from datasets.errors import DatasetError, UnusableError
+from datasets.progress import progress
+from datasets.sources.files import LocalFile, Stretches
 from datasets.sources.source import MOST_PICTURES, Pixels, Source
-from datasets.sources.stretches import Stretches
 
 _LEVEL_FILE = re.compile(r"(.*)-r([0-9]{2})\.tfrecords", re.DOTALL)
 # Of fractions that were meant to be 0 and 1.
 _CLEAR = 1e-3
+_LABELS_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,13 @@ def open_tfrecords(folder: Path) -> TfRecords:
         raise DatasetError(f"{folder} holds no file whose name ends in -r02.tfrecords or the like.")
     stretches = _find_records(files[-1])
     count = len(stretches.starts)
+    # The smallest level is quickly counted, and a file that ends between two records looks whole.
+    others = len(_find_records(files[0]).starts)
+    if count != others:
+        raise DatasetError(
+            f"{files[-1]} holds {count} pictures, but {files[0].name} {others}; fetch or make them "
+            "again."
+        )
     names = tuple(f"{number:08d}" for number in range(count))
     return TfRecords(names, stretches, _read_labels(folder, count))
 
@@ -75,7 +88,10 @@ def numbered_classes(numbers: Sequence[int]) -> list[str]:
 def _find_records(path: Path) -> Stretches:
     starts, sizes = [], []
     end = path.stat().st_size
-    with path.open("rb") as file:
+    with (
+        progress(f"Listing {path}", total=end // 10**6, unit="MB") as bar,
+        path.open("rb") as file,
+    ):
         place = 0
         while place < end:
             try:
@@ -86,6 +102,7 @@ def _find_records(path: Path) -> Stretches:
                 ) from None
             starts.append(place + records.HEADER_BYTES)
             sizes.append(length + records.FOOTER_BYTES)
+            bar.advance((starts[-1] + sizes[-1]) // 10**6 - place // 10**6)
             place = starts[-1] + sizes[-1]
             if place > end:
                 raise DatasetError(f"{path} is cut short; fetch or make it again.")
@@ -94,7 +111,7 @@ def _find_records(path: Path) -> Stretches:
             file.seek(place)
     if not starts:
         raise DatasetError(f"{path} is empty; fetch or make it again.")
-    return Stretches(path, np.array(starts, np.int64), np.array(sizes, np.int64))
+    return Stretches(LocalFile(path), np.array(starts, np.int64), np.array(sizes, np.int64))
 
 
 def _read_labels(folder: Path, count: int) -> tuple[str, ...] | None:
@@ -105,22 +122,36 @@ def _read_labels(folder: Path, count: int) -> tuple[str, ...] | None:
     try:
         # Mapped, so that no size is believed before it is there.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):  # a zip archive of several
+            array.close()
+            raise ValueError(path)
     except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError, TypeError):
+        raise DatasetError(f"{path} is no NumPy array of labels, or is damaged.") from None
+    except (zipfile.BadZipFile, tokenize.TokenError, RecursionError, KeyError):
         raise DatasetError(f"{path} is no NumPy array of labels, or is damaged.") from None
     if array.shape[:1] != (count,) or array.ndim > 2 or array.dtype.kind not in "fiu":
         raise DatasetError(f"{path} does not hold one label for each of {count} pictures.")
     if array.ndim == 2 and array.shape[1] == 0:
         return None
-    if array.ndim == 1:
-        numbers = array
-    else:
-        # One number for each class, of which one is 1 and the others are 0.
-        numbers = array.argmax(axis=1)
-        expected = np.zeros(array.shape, np.float32)
-        expected[np.arange(count), numbers] = 1
-        if not np.allclose(array, expected, atol=_CLEAR):
-            raise DatasetError(f"{path} gives pictures several classes at once, or none.")
-    whole = numbers.astype(np.int64)
-    if (whole != numbers).any() or (whole < 0).any():
+    numbers: list[int] = []
+    # In parts, so that a class for every picture does not fill the memory.
+    step = max(1, _LABELS_AT_ONCE // max(1, array[:1].size))
+    for first in range(0, count, step):
+        numbers += _numbers(np.array(array[first : first + step]), path)
+    return tuple(numbered_classes(numbers))
+
+
+def _numbers(labels: NDArray[Any], path: Path) -> list[int]:
+    """Give class numbers of some pictures: as they are, or as the place of a 1 among 0s."""
+    if not np.isfinite(labels).all():
         raise DatasetError(f"{path} holds labels that are no class numbers.")
-    return tuple(numbered_classes(whole.tolist()))
+    if labels.ndim == 2:
+        numbers = labels.argmax(axis=1)
+        expected = np.zeros(labels.shape, np.float32)
+        expected[np.arange(len(labels)), numbers] = 1
+        if not np.allclose(labels, expected, atol=_CLEAR):
+            raise DatasetError(f"{path} gives pictures several classes at once, or none.")
+        return [int(number) for number in numbers]
+    if (labels < 0).any() or (labels >= 2**31).any() or (labels != np.floor(labels)).any():
+        raise DatasetError(f"{path} holds labels that are no class numbers.")
+    return [int(number) for number in labels]

@@ -131,5 +131,7 @@ def test_the_module_is_a_program(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 0
+    # On a slow computer it reports progress; nothing else is said.
+    assert all(line.startswith("Reading pictures:") for line in ended.stderr.splitlines())
     assert Dataset.open(tmp_path / "d").verify() == []

@@ -1,0 +1,186 @@
+"""Files of every kind of source, written from what their formats say and by none of our code."""
+
+import gzip
+import io
+import json
+import pickle
+import struct
+import tarfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+
+from datasets.errors import UnusableError
+from datasets.pyramid import Dataset
+from datasets.sources import Source, open_source
+from tests.datasets.making import Pixels, file_bytes, noise
+
+COUNT = 8
+
+
+def pictures(side: int = 8, channels: int = 3, count: int = COUNT) -> list[Pixels]:
+    return [noise(side, side, channels, seed=number) for number in range(count)]
+
+
+def png(pixels: Pixels) -> bytes:
+    return file_bytes(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def opened(place: Path | str, classes: str | None = None, **options: Any) -> Source:
+    settings: dict[str, Any] = {"resolution": 8, "channels": 3, "seed": 0} | options
+    return open_source(str(place), classes=classes, **settings)
+
+
+def loaded(source: Source) -> list[bytes | Pixels | str]:
+    """Every picture, or why it is none."""
+    found: list[bytes | Pixels | str] = []
+    for item in range(len(source.names)):
+        try:
+            found.append(source.load(item))
+        except UnusableError as error:
+            found.append(str(error))
+    return found
+
+
+def write_zip(path: Path, members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def tar_bytes(members: Sequence[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for info, data in members:
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
+    path.write_bytes(tar_bytes([(tarfile.TarInfo(name), data) for name, data in members.items()]))
+    return path
+
+
+def write_lmdb(folder: Path, entries: Mapping[bytes, bytes]) -> Path:
+    folder.mkdir(parents=True)
+    with lmdb.open(str(folder), map_size=2**24) as database, database.begin(write=True) as writing:
+        for key, value in entries.items():
+            writing.put(key, value)
+    return folder
+
+
+def slow_crc32c(data: bytes) -> int:
+    """Bit by bit, from the definition."""
+    register = 0xFFFFFFFF
+    for byte in data:
+        for bit in range(8):
+            carry = (register ^ byte >> bit) & 1
+            register >>= 1
+            if carry:
+                register ^= 0x82F63B78
+    return register ^ 0xFFFFFFFF
+
+
+def masked(data: bytes) -> bytes:
+    total = slow_crc32c(data)
+    turned = (total >> 15 | total << 17) & 0xFFFFFFFF
+    return struct.pack("<I", (turned + 0xA282EAD8) % 2**32)
+
+
+def message(number: int, content: bytes) -> bytes:
+    """A field of a protocol buffer."""
+    size, head = len(content), bytes([number << 3 | 2])
+    while size > 127:
+        head += bytes([size % 128 + 128])
+        size //= 128
+    return head + bytes([size]) + content
+
+
+def record(data: bytes) -> bytes:
+    length = struct.pack("<Q", len(data))
+    return length + masked(length) + data + masked(data)
+
+
+def example(shape: Sequence[int], pixels: bytes) -> bytes:
+    """A tf.train.Example, as TensorFlow lays it out."""
+    # Numbers below 128 are one byte each.
+    features = message(1, message(1, b"data") + message(2, message(1, message(1, pixels))))
+    features += message(1, message(1, b"shape") + message(2, message(3, message(1, bytes(shape)))))
+    return message(1, features)
+
+
+def write_tfrecords(folder: Path, levels: Mapping[int, Sequence[Pixels]]) -> Path:
+    folder.mkdir()
+    for level, images in levels.items():
+        data = b"".join(
+            record(example((i.shape[2], *i.shape[:2]), np.moveaxis(i, 2, 0).tobytes()))
+            for i in images
+        )
+        (folder / f"faces-r{level:02d}.tfrecords").write_bytes(data)
+    return folder
+
+
+def write_idx(path: Path, array: Pixels) -> None:
+    data = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def cifar_rows(images: Sequence[Pixels], prefixes: Sequence[bytes]) -> bytes:
+    """Red plane, green plane, blue plane, after what stands before them."""
+    return b"".join(
+        prefix + image[..., 0].tobytes() + image[..., 1].tobytes() + image[..., 2].tobytes()
+        for image, prefix in zip(images, prefixes, strict=True)
+    )
+
+
+def write_cifar10(folder: Path, images: Sequence[Pixels], labels: Sequence[int]) -> Path:
+    folder.mkdir()
+    rows = cifar_rows(images, [bytes([label]) for label in labels])
+    half = len(rows) // 2
+    (folder / "data_batch_1.bin").write_bytes(rows[:half])
+    (folder / "test_batch.bin").write_bytes(rows[half:])
+    (folder / "batches.meta.txt").write_text("plane\ncar\nbird\n\n")
+    return folder
+
+
+def write_cifar_python(
+    folder: Path, images: Sequence[Pixels], labels: Sequence[int], protocol: int = 2
+) -> Path:
+    folder.mkdir()
+    rows = np.frombuffer(cifar_rows(images, [b""] * len(images)), np.uint8)
+    batch = {b"data": rows.reshape(len(images), -1), b"labels": list(labels)}
+    (folder / "data_batch_1").write_bytes(pickle.dumps(batch, protocol))
+    names = {b"label_names": [b"plane", b"car", b"bird"]}
+    (folder / "batches.meta").write_bytes(pickle.dumps(names, protocol))
+    return folder
+
+
+def ffhq_json(faces: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """FFHQ's file, with the same four points repeated where dlib has many."""
+    entries = {}
+    for number, (name, (left, right, mouth_left, mouth_right)) in enumerate(faces.items()):
+        marks = [(0.0, 0.0)] * 36 + [left] * 6 + [right] * 6 + [mouth_left] + [(0.0, 0.0)] * 5
+        marks += [mouth_right] + [(0.0, 0.0)] * 13
+        path = f"in-the-wild-images/00000/{name}"
+        entries[str(number)] = {
+            "image": {"file_path": f"images1024x1024/00000/{name}", "face_landmarks": marks},
+            "in_the_wild": {"file_path": path, "face_landmarks": marks},
+        }
+    return json.dumps(entries)
+
+
+def check(
+    dataset: Dataset, images: Mapping[str, Pixels], classes: Mapping[str, str] | None = None
+) -> None:
+    """Compare rows with what their names stand for."""
+    assert sorted(dataset.names) == sorted(images)
+    top = dataset.level(dataset.levels[-1])
+    for row, name in enumerate(dataset.names):
+        assert np.array_equal(top[row], images[name]), name
+        assert dataset.entries[row].class_name == (None if classes is None else classes[name])
