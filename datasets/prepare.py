@@ -1,6 +1,5 @@
 """From a source to a dataset."""
 
-import hashlib
 import re
 import time
 from collections import Counter
@@ -15,8 +14,9 @@ import PIL
 from PIL import features
 
 from datasets import description, index
+from datasets.changes import hash_of_files, hash_of_names
 from datasets.description import RESOLUTIONS, level_files
-from datasets.errors import DatasetError, UnusableError
+from datasets.errors import DatasetError
 from datasets.framing import Framing
 from datasets.progress import progress
 from datasets.pyramid import SKIPPED_NAME, Dataset, Writer, size_on_disk
@@ -84,11 +84,6 @@ def prepare(
     """
     start = time.monotonic()
     _refuse_to_destroy(path, overwrite=overwrite)
-    require_room(
-        path,
-        size_on_disk(len(source.names), framing.resolution, framing.channels),
-        "choose another disk, or a smaller --resolution",
-    )
     choices = dict(choices or {})
     if drop_duplicates:
         choices["drop_duplicates"] = True
@@ -99,15 +94,16 @@ def prepare(
                 f"--group-by {group_by.pattern} matches no name; one of them is {source.names[0]}."
             )
     versions = _versions()
-    # All that the result depends on, besides what is in the pictures.
+    # All that the result depends on, by what the user can change.
     command = {
-        "framing": str(framing),
-        "source": source_name,
-        "pictures": _hash(source),
-        "held_out": held_out,
-        "seed": seed,
-        "choices": choices,
-        "versions": versions,
+        "SOURCE": source_name,
+        "pictures in SOURCE": hash_of_names(source),
+        "versions of their files": hash_of_files(source_name),
+        "--resolution, --channels, --crop or --upscale": str(framing),
+        "--held-out": held_out,
+        "--seed": seed,
+        "options for classes, faces, groups or duplicates": choices,
+        "versions of Pillow and NumPy": versions,
     }
     # The rows are shuffled once here, so that any stretch of them is a fair sample.
     items = permutation(len(source.names), seed=seed, epoch=0).tolist()
@@ -115,6 +111,12 @@ def prepare(
         unfinished(path, command=command, overwrite=overwrite) as work,
         _writer(work, source, items, framing) as writer,
     ):
+        # What was done before has its room already.
+        require_room(
+            path,
+            size_on_disk(len(items) - len(work.outcomes), framing.resolution, framing.channels),
+            "choose another disk, or a smaller --resolution",
+        )
         _Making(source, items, framing, work, writer).run(
             workers, drop_duplicates=drop_duplicates, seconds=seconds_between_checkpoints
         )
@@ -145,6 +147,8 @@ def prepare(
             else index.group_names([entry.name for entry in writer.entries], group_by),
             choices=choices,
         )
+        # Again: in the hours since, somebody may have put something there.
+        _refuse_to_destroy(path, overwrite=overwrite)
     return Summary(
         dataset=Dataset.open(path),
         skipped=Counter(reason for _, reason in skipped),
@@ -211,24 +215,10 @@ def _writer(work: Work, source: Source, items: Sequence[int], framing: Framing) 
             if writer.digests() == work.digests:
                 return writer
             writer.close()
-        # The files are not what the journal says: the disk lost them, or somebody touched them.
+        # The disk lost them, or somebody touched them.
+        click.echo("The unfinished files are not as they were left; beginning anew.", err=True)
     work.restart()
     return Writer(work.folder, resolution=resolution, channels=channels)
-
-
-def _hash(source: Source) -> str:
-    """Hash what a source says of its pictures, to know it again."""
-    digest = hashlib.sha256()
-    for item, name in enumerate(source.names):
-        try:
-            class_name = source.class_of(item)
-        except UnusableError:
-            class_name = None
-        digest.update(repr((name, class_name)).encode("ascii", "backslashreplace"))
-        face = source.face_of(item)
-        if face is not None:
-            digest.update(face.tobytes())
-    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:
