@@ -13,9 +13,9 @@ import numpy as np
 import PIL
 from PIL import features
 
-from datasets import description, index
+from datasets import description, index, near_duplicates
 from datasets.changes import hash_of_files, hash_of_names
-from datasets.description import RESOLUTIONS, level_files
+from datasets.description import NEAR_DUPLICATES_NAME, RESOLUTIONS, level_files
 from datasets.errors import DatasetError
 from datasets.framing import Framing
 from datasets.progress import progress
@@ -146,6 +146,7 @@ def prepare(
             if group_by is None
             else index.group_names([entry.name for entry in writer.entries], group_by),
             choices=choices,
+            near_duplicates=_near_duplicates(writer, framing.resolution),
         )
         # Again: in the hours since, somebody may have put something there.
         _refuse_to_destroy(path, overwrite=overwrite)
@@ -173,6 +174,7 @@ class _Making:
             click.echo(f"Going on after {done} of {len(self.items)} pictures.", err=True)
         left = self.items[done:]
         seen = {entry.sha256 for entry in self.writer.entries}
+        saved = False
         next_checkpoint = time.monotonic() + seconds
         with (
             closing(frame_all(self.source, left, self.framing, workers)) as results,
@@ -190,6 +192,10 @@ class _Making:
                 if time.monotonic() >= next_checkpoint and self.writer.entries:
                     self.work.checkpoint(self.writer.checkpoint())
                     next_checkpoint = time.monotonic() + seconds
+                    saved = True
+        # What comes now may take minutes too.
+        if saved:
+            self.work.checkpoint(self.writer.checkpoint())
 
     def _append(self, item: int, picture: Framed) -> None:
         self.writer.append(
@@ -221,6 +227,16 @@ def _writer(work: Work, source: Source, items: Sequence[int], framing: Framing) 
     return Writer(work.folder, resolution=resolution, channels=channels)
 
 
+def _near_duplicates(writer: Writer, resolution: int) -> dict[int, int] | None:
+    if resolution < near_duplicates.SMALLEST_RESOLUTION:
+        return None
+    marked = index.mark_duplicates(writer.entries)
+    rows = [row for row, entry in enumerate(marked) if entry.duplicate_of is None]
+    levels = {side: writer.level(side) for side in (8, 16, 32)}
+    with progress("Looking for near duplicates", total=len(rows), unit="pictures") as bar:
+        return near_duplicates.find(levels.__getitem__, rows, bar.advance)
+
+
 def _versions() -> dict[str, str]:
     """Versions of all that decodes, converts and resamples."""
     versions = {"pillow": PIL.__version__, "numpy": np.__version__}
@@ -238,7 +254,8 @@ def _refuse_to_destroy(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise DatasetError(f"{path} exists already; choose another name, or give --overwrite.")
-    own = {description.FILE_NAME, index.FILE_NAME, SKIPPED_NAME, *level_files(RESOLUTIONS[-1])}
+    tables = {index.FILE_NAME, SKIPPED_NAME, NEAR_DUPLICATES_NAME}
+    own = {description.FILE_NAME, *tables, *level_files(RESOLUTIONS[-1])}
     if not path.is_dir() or not {inner.name for inner in path.iterdir()} <= own:
         raise DatasetError(
             f"{path} holds other things than a dataset, so it is not overwritten; "

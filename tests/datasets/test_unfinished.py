@@ -411,7 +411,9 @@ def test_a_disk_that_is_full_at_once_keeps_nothing(tmp_path: Path, photographs: 
 def test_a_place_that_cannot_be_written_is_named(
     tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+    def refuse(
+        self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False
+    ) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(self))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
@@ -426,9 +428,7 @@ def test_room_that_is_taken_already_is_not_asked_for_again(
     stopped(photographs, tmp_path / "d", after=30)
     usage = shutil.disk_usage(tmp_path)
     all_of_it = 44 * (16 + 64 + 256) * 3
-    monkeypatch.setattr(
-        "shutil.disk_usage", lambda path: usage._replace(free=all_of_it // 2)
-    )
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=all_of_it // 2))
     with pytest.raises(DatasetError, match="GB free"):
         made(photographs, tmp_path / "other")
     assert made(photographs, tmp_path / "d").dataset.count == 40
@@ -455,9 +455,11 @@ def test_ctrl_c_when_all_has_arrived_leaves_nothing_aside(
 
 def test_names_of_any_length_share_no_place(tmp_path: Path) -> None:
     first, second = "d" * 250 + "1", "d" * 250 + "2"
-    with unfinished(tmp_path / first, command={}) as one:
-        with unfinished(tmp_path / second, command={}) as two:
-            assert one.folder != two.folder
+    with (
+        unfinished(tmp_path / first, command={}) as one,
+        unfinished(tmp_path / second, command={}) as two,
+    ):
+        assert one.folder != two.folder
     assert names(tmp_path) == [first, second]
 
 
