@@ -3,9 +3,10 @@
 Recompressed, brightened, mirrored or slightly cropped copies have other bytes but show the same.
 They are looked for in two steps. A fingerprint of 16 numbers, the lowest frequencies of the 8-pixel
 level, is compared between all pictures, which is a matrix product. The few pairs that are close
-there are then compared at 16 and at 32 pixels by their tangent distance: how much of one picture is
-left when as much as possible is explained by the other, moved, enlarged or brightened a little
-(Simard, LeCun, Denker: Efficient Pattern Recognition Using a New Transformation Distance, 1993).
+there are then compared by their colours, and at 16 and at 32 pixels by their tangent distance: how
+much of one picture is left when as much as possible is explained by the other, moved, enlarged or
+brightened a little (Simard, LeCun, Denker: Efficient Pattern Recognition Using a New
+Transformation Distance, 1993).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 # every edge: docs/datasets.md has the figures. Copies stay below these limits; no two people do.
 _CLOSE = 0.27
 _LIMITS = ((16, 1, 0.18), (32, 2, 0.16))  # side of the level, times smoothed, difference
+# Colours may differ by this part of themselves; below so many levels, a picture is grey.
+_COLOURS, _LEAST_COLOUR = 0.4, 2.0
 # Where pictures are all alike, those that are this much closer than `_CLOSE` are still compared.
 _CLOSEST = 0.1
 # So many pictures are compared with each, about, at most: it bounds the time.
@@ -166,6 +169,10 @@ def _join(
             other = other[apart]
             # A few at a time: once joined, a thousand copies need not be compared pair by pair.
             now, then = one[:_PAIRS], other[:_PAIRS]
+            alike = _colours_agree(
+                level(8)[groups.rows[now]], level(8)[groups.rows[then]], flipped=flipped
+            )
+            now, then = now[alike], then[alike]
             for side, smoothings, limit in _LIMITS:
                 pictures = level(side)
                 first = _smooth(_grey(pictures[groups.rows[now]]), smoothings)
@@ -176,6 +183,20 @@ def _join(
                 now, then = now[alike], then[alike]
             groups.join(now, then)
             one, other = one[_PAIRS:], other[_PAIRS:]
+
+
+def _colours_agree(first: Pixels, second: Pixels, *, flipped: bool) -> NDArray[np.bool_]:
+    """Tell which pairs have similar colours, or a grey picture among them: [N]."""
+    if first.shape[-1] == 1:
+        return np.ones(len(first), bool)
+    one, other = (pictures - _grey(pictures)[..., None] for pictures in (first, second))
+    if flipped:
+        other = other[:, :, ::-1]
+    strengths = [np.sqrt((colours**2).mean(axis=(1, 2, 3))) for colours in (one, other)]
+    difference = np.sqrt(((one - other) ** 2).mean(axis=(1, 2, 3)))
+    grey = np.minimum(*strengths) < _LEAST_COLOUR
+    agree: NDArray[np.bool_] = grey | (difference <= _COLOURS * np.maximum(*strengths))
+    return agree
 
 
 def _smooth(pictures: Floats, times: int) -> Floats:
