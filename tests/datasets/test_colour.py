@@ -47,7 +47,7 @@ def decode_srgb(encoded: Numbers) -> Numbers:
 
 
 def srgb_of_xyz(d50: Numbers) -> Numbers:
-    return 255 * encode_srgb(np.linalg.solve(to_d50(SRGB), d50))
+    return 255 * encode_srgb(np.asarray(np.linalg.solve(to_d50(SRGB), d50), np.float64))
 
 
 def srgb_of_lab(lightness: float, a: float, b: float) -> Numbers:
@@ -95,7 +95,7 @@ def profile(
 
 def framed(image: Image.Image, format: str, **options: object) -> Numbers:
     data = file_bytes(image, format, **options)
-    return frame(data, Framing(resolution=8))[0, 0].astype(np.float64)
+    return np.asarray(frame(data, Framing(resolution=8))[0, 0], np.float64)
 
 
 def plain(mode: str, colour: tuple[int, ...]) -> Image.Image:

@@ -20,6 +20,7 @@ import pytest
 
 from datasets.errors import DatasetError
 from datasets.framing import Framing
+from datasets.landing import settle
 from datasets.prepare import Summary, prepare
 from datasets.pyramid import Dataset, Writer
 from datasets.sources import open_source
@@ -437,15 +438,11 @@ def test_room_that_is_taken_already_is_not_asked_for_again(
 def test_ctrl_c_when_all_has_arrived_leaves_nothing_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from datasets import unfinished as module
-
-    settle = module.settle
-
     def settle_and_stop(temporary: Path, final: Path, *, overwrite: bool) -> None:
         settle(temporary, final, overwrite=overwrite)
         raise Stop
 
-    monkeypatch.setattr(module, "settle", settle_and_stop)
+    monkeypatch.setattr("datasets.unfinished.settle", settle_and_stop)
     with pytest.raises(Stop), unfinished(tmp_path / "d", command={}) as work:
         work.note(Left("x"))
         work.checkpoint([])
