@@ -216,8 +216,25 @@ def _writer(work: Work, source: Source, items: Sequence[int], framing: Framing) 
     ]
     resolution, channels = framing.resolution, framing.channels
     if entries:
-        with suppress(FileNotFoundError):
-            writer = Writer(work.folder, resolution=resolution, channels=channels, entries=entries)
+        size = size_on_disk(len(entries), resolution, channels)
+        with (
+            suppress(FileNotFoundError),
+            progress("Checking what is there", total=size // 10**6, unit="MB") as bar,
+        ):
+            read = 0
+
+            def advance(piece: int) -> None:
+                nonlocal read
+                bar.advance((read + piece) // 10**6 - read // 10**6)
+                read += piece
+
+            writer = Writer(
+                work.folder,
+                resolution=resolution,
+                channels=channels,
+                entries=entries,
+                advance=advance,
+            )
             if writer.digests() == work.digests:
                 return writer
             writer.close()

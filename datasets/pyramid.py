@@ -69,6 +69,7 @@ class Writer:
         resolution: int,
         channels: int,
         entries: Sequence[index.Entry] = (),
+        advance: Callable[[int], object] = lambda read: None,
     ) -> None:
         """Begin a dataset, or go on with one.
 
@@ -77,6 +78,7 @@ class Writer:
             resolution: side of the largest level in pixels.
             channels: 3 (colour) or 1 (grey).
             entries: rows that another writer has written there; what comes after them is cut off.
+            advance: is called with the number of bytes after each piece of these that was read.
 
         Raises:
             OSError: the files cannot be written, or, when going on, are missing.
@@ -92,7 +94,7 @@ class Writer:
                 file.write(_header(0, side, channels))
                 file.truncate(HEADER_BYTES + len(entries) * side * side * channels)
                 self._files.append(file)
-                self._hashes.append(_hash(file))
+                self._hashes.append(_hash(file, advance))
             self._opened = opened.pop_all()
 
     def checkpoint(self) -> list[str]:
