@@ -123,7 +123,8 @@ def _limit(prints: NDArray[np.float32]) -> float:
     sample = prints[:: max(1, len(prints) // _SAMPLE)]
     if len(prints) <= _NEIGHBOURS + 1:
         return _CLOSE
-    nearest = np.partition(-(sample @ prints.T), _NEIGHBOURS, axis=1)[:, _NEIGHBOURS]
+    # One by one: together, these products would be the largest thing in memory.
+    nearest = [np.partition(-(prints @ one), _NEIGHBOURS)[_NEIGHBOURS] for one in sample]
     # The median, as some pictures may have hundreds of true copies.
     distance = np.sqrt(max(0.0, 2 + 2 * float(np.median(nearest))))
     return float(np.clip(distance, _CLOSEST, _CLOSE))
