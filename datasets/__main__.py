@@ -343,7 +343,10 @@ def _print(name: str, text: str) -> None:
 def _print_counts(dataset: "Dataset") -> None:
     held_out = dataset.description.held_out
     _print("pictures", f"{dataset.count}: {dataset.count - held_out} to train, {held_out} held out")
-    _print("duplicates", str(sum(entry.duplicate_of is not None for entry in dataset.entries)))
+    exact = sum(entry.duplicate_of is not None for entry in dataset.entries)
+    near = dataset.near_duplicates()
+    nearly = "near ones not looked for" if near is None else f"{len(near)} nearly the same"
+    _print("duplicates", f"{exact} exact, {nearly}")
     if dataset.classes is None:
         _print("classes", "none")
         return

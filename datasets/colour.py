@@ -1,5 +1,6 @@
 """From whatever colours an image file has to those of a screen: sRGB."""
 
+from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
 
@@ -9,7 +10,7 @@ from PIL import Image, ImageChops, ImageCms
 from datasets.errors import UnusableError
 
 # Printers' profiles have up to 3 MB.
-_MOST_PROFILE_BYTES = 16 * 2**20
+_MOST_PROFILE_BYTES = 8 * 2**20
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
@@ -59,11 +60,14 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         space, transform = _transform(profile)
         mode = _MODE_OF_SPACE.get(space)
         if transform is not None and (mode == "CMYK") == (image.mode == "CMYK"):
-            return transform.apply(image.convert(mode))
+            # What can be opened need not work: then too, it counts as none.
+            with suppress(ImageCms.PyCMSError, ValueError):
+                return transform.apply(image.convert(mode))
     return image.convert("RGB")
 
 
-@lru_cache(maxsize=32)
+# A folder has pictures of a few cameras; each profile is held in memory.
+@lru_cache(maxsize=8)
 def _transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
     """Give a profile's colour space and the way from there to sRGB, if there is one to go."""
     if len(profile) > _MOST_PROFILE_BYTES:

@@ -11,7 +11,8 @@ from typing import Any, cast
 from datasets.errors import DatasetError
 
 FILE_NAME = "dataset.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 knew no near duplicates.
+NEAR_DUPLICATES_NAME = "near-duplicates.csv"
 RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # Far more than thousands of class names need; a larger file is something else.
@@ -48,7 +49,7 @@ class Description:
     versions: Mapping[str, str]
     """Versions of the libraries that decoded and resampled."""
     sha256: Mapping[str, str] = field(repr=False)
-    """By file name: hash of the pixels of each level (without header) and of the two tables."""
+    """By file name: hash of the pixels of each level (without header) and of the tables."""
     format_version: int = FORMAT_VERSION
 
     @property
@@ -59,9 +60,10 @@ class Description:
         of the libraries: two datasets with the same fingerprint train the same network.
         """
         fields = asdict(self)
-        for aside in ("framing", "source", "seed", "versions", "choices"):
-            del fields[aside]
-        fields["sha256"] = {k: v for k, v in self.sha256.items() if k != "skipped.csv"}
+        for name in ("framing", "source", "seed", "versions", "choices"):
+            del fields[name]
+        aside = ("skipped.csv", NEAR_DUPLICATES_NAME)
+        fields["sha256"] = {k: v for k, v in self.sha256.items() if k not in aside}
         return _hash(fields)
 
     def text(self) -> str:
@@ -122,7 +124,8 @@ def _parse(fields: object) -> Description:
     count = _integer(given, "count", 1, 2**40)
     versions = _words(given, "versions")
     sha256 = _words(given, "sha256")
-    if set(sha256) != {*level_files(resolution), "index.csv", "skipped.csv"}:
+    needed = {*level_files(resolution), "index.csv", "skipped.csv"}
+    if not needed <= set(sha256) <= needed | ({NEAR_DUPLICATES_NAME} if version > 1 else set()):
         raise _WrongError("sha256 does not name the files of the dataset")
     for name, value in sha256.items():
         if not _SHA256.fullmatch(value):
@@ -139,6 +142,7 @@ def _parse(fields: object) -> Description:
         seed=_integer(given, "seed", 0, 2**64 - 1),
         versions=versions,
         sha256=sha256,
+        format_version=version,
     )
 
 

@@ -211,7 +211,9 @@ def _decode(picture: bytes | Pixels) -> tuple[Image.Image, bytes | None]:
                 raise Image.DecompressionBombError
             image.load()
             profile = image.info.get("icc_profile")
-            return _to_upright(opaque(image), image), profile or None
+            # In a TIFF file, a stranger may put a number there.
+            profile = profile if isinstance(profile, bytes) else None
+            return _to_upright(opaque(image), image), profile
     except UnusableError:
         raise
     except UnidentifiedImageError:

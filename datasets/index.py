@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,11 +14,12 @@ FILE_NAME = "index.csv"
 Split = Literal["train", "held-out"]
 _SPLITS: dict[str, Split] = {"train": "train", "held-out": "held-out"}
 _COLUMNS = ["row", "name", "sha256", "class", "split", "duplicate_of"]
+_NEAR_COLUMNS = ["row", "near_duplicate_of"]
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One row of a dataset. Its number is its place in the list."""
 
@@ -61,7 +62,10 @@ def group_names(names: Sequence[str], pattern: re.Pattern[str]) -> list[str | No
 
 
 def hold_out(
-    entries: Sequence[Entry], fraction: float, groups: Sequence[str | None] | None = None
+    entries: Sequence[Entry],
+    fraction: float,
+    groups: Sequence[str | None] | None = None,
+    near_duplicates: Mapping[int, int] | None = None,
 ) -> list[Entry]:
     """Choose which rows are kept out of training.
 
@@ -70,37 +74,67 @@ def hold_out(
     shuffled, the choice is random. There may be fewer of them than asked for, where most pictures
     have duplicates.
 
-    A group is held out as a whole or not at all. One that is larger than what is still wanted is
-    passed over; if all are, the smallest is held out.
+    A group is held out as a whole or not at all, and so are near duplicates; groups that near
+    duplicates connect are one. One that is larger than what is still wanted is passed over; if all
+    are, the smallest is held out.
 
     Args:
         entries: all rows, in their final order.
         fraction: of the rows, 0 to less than 1; above 0 at least one is held out, if there are two.
         groups: the group of each row, None for a row that stands alone; None for no groups.
+        near_duplicates: for rows that are nearly the same as an earlier one, that row.
     """
     wanted = round(fraction * len(entries))
     if fraction > 0:
         wanted = max(wanted, 1)
     wanted = min(wanted, len(entries) - 1)
     chosen = list(entries)
-    for rows in _choose(_eligible(entries, groups), wanted, len(entries)):
+    for rows in _choose(_eligible(entries, groups, near_duplicates or {}), wanted, len(entries)):
         for row in rows:
             chosen[row] = replace(entries[row], split="held-out")
     return chosen
 
 
-def _eligible(entries: Sequence[Entry], groups: Sequence[str | None] | None) -> list[list[int]]:
+def _eligible(
+    entries: Sequence[Entry],
+    groups: Sequence[str | None] | None,
+    near_duplicates: Mapping[int, int],
+) -> list[list[int]]:
     """Give the groups without duplicates, that with the last row first."""
     occurrences = Counter(entry.sha256 for entry in entries)
-    members: dict[str | int, list[int]] = {}
-    for row in reversed(range(len(entries))):
-        group = None if groups is None else groups[row]
-        members.setdefault(row if group is None else group, []).append(row)
-    return [
-        rows
+    members: dict[int, list[int]] = {}
+    for row, origin in enumerate(_origins(len(entries), groups, near_duplicates)):
+        members.setdefault(origin, []).append(row)
+    eligible = [
+        rows[::-1]
         for rows in members.values()
         if all(occurrences[entries[row].sha256] == 1 for row in rows)
     ]
+    return sorted(eligible, reverse=True)
+
+
+def _origins(
+    count: int, groups: Sequence[str | None] | None, near_duplicates: Mapping[int, int]
+) -> list[int]:
+    """Give, for every row, the first row of all that stand or fall with it."""
+    origins = list(range(count))
+
+    def origin(row: int) -> int:
+        while origins[row] != row:
+            origins[row] = row = origins[origins[row]]
+        return row
+
+    def join(one: int, other: int) -> None:
+        low, high = sorted((origin(one), origin(other)))
+        origins[high] = low
+
+    first: dict[str, int] = {}
+    for row, group in enumerate(groups or ()):
+        if group is not None:
+            join(first.setdefault(group, row), row)
+    for row, other in near_duplicates.items():
+        join(row, other)
+    return [origin(row) for row in range(count)]
 
 
 def _choose(groups: Sequence[list[int]], wanted: int, count: int) -> list[list[int]]:
@@ -203,3 +237,42 @@ def read_skipped(path: Path) -> list[tuple[str, str]]:
         raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, csv.Error):
         raise DatasetError(f"{path} is damaged; prepare the dataset again.") from None
+
+
+def write_near_duplicates(path: Path, near_duplicates: Mapping[int, int]) -> None:
+    """Write the table of pictures that are nearly the same as others: row,near_duplicate_of."""
+    with path.open("w", newline="", encoding="ascii") as file:
+        writer = csv.writer(file)
+        writer.writerow(_NEAR_COLUMNS)
+        writer.writerows(sorted(near_duplicates.items()))
+
+
+def read_near_duplicates(path: Path, count: int) -> dict[int, int]:
+    """Read the table of pictures that are nearly the same as others.
+
+    Args:
+        path: the file.
+        count: rows of the dataset.
+
+    Returns:
+        For every such row, the first row of its group, which is an earlier one.
+
+    Raises:
+        DatasetError: it is missing or not what `write_near_duplicates` writes.
+    """
+    found: dict[int, int] = {}
+    try:
+        with path.open(newline="", encoding="ascii") as file:
+            lines = csv.reader(file, strict=True)
+            if next(lines, None) != _NEAR_COLUMNS:
+                raise ValueError(path)
+            for fields in lines:
+                row, origin = map(_row, fields)
+                if not origin < row < count or row in found:
+                    raise ValueError(row)
+                found[row] = origin
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, csv.Error):
+        raise DatasetError(f"{path} is damaged; prepare the dataset again.") from None
+    return found

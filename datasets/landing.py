@@ -1,5 +1,6 @@
 """Outputs that arrive whole or not at all."""
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -19,7 +20,8 @@ def landing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterato
     is interrupted, it is removed and the final place stays as it was.
 
     To replace a folder takes two steps: the old one steps aside under a hidden name, the new one
-    takes its place, then the old one is removed. A crash between these leaves both on the disk.
+    takes its place, then the old one is removed. A crash between these leaves both on the disk;
+    what it left behind is removed when something lands there again.
 
     Args:
         path: the final place. A symbolic link is followed.
@@ -76,11 +78,15 @@ def settle(temporary: Path, final: Path, *, overwrite: bool) -> None:
     """
     _write_through(temporary)
     _refuse_if_taken(final, overwrite=overwrite)
+    aside = _aside(final)
     if temporary.is_dir() and final.is_dir():
-        _swap(temporary, final)
+        # The place is taken, so what is aside is older still: left behind by a crash.
+        shutil.rmtree(aside, ignore_errors=True)
+        _swap(temporary, final, aside)
     else:
         temporary.replace(final)
     _sync(final.parent)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _refuse_if_taken(final: Path, *, overwrite: bool) -> None:
@@ -88,16 +94,19 @@ def _refuse_if_taken(final: Path, *, overwrite: bool) -> None:
         raise DatasetError(f"{final} exists already; choose another name, or remove it first.")
 
 
-def _swap(new: Path, final: Path) -> None:
-    old = final.parent / f".{final.name[:40]}.{secrets.token_hex(4)}.old"
-    final.rename(old)
+def _aside(final: Path) -> Path:
+    """Name the place where an old folder waits until the new one has arrived."""
+    digest = hashlib.sha256(os.fsencode(final.name)).hexdigest()[:8]
+    return final.parent / f".{final.name[:40]}.{digest}.old"
+
+
+def _swap(new: Path, final: Path, aside: Path) -> None:
+    final.rename(aside)
     try:
         new.rename(final)
     except BaseException:
-        old.rename(final)
+        aside.rename(final)
         raise
-    _sync(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_through(path: Path) -> None:

@@ -1,6 +1,5 @@
 """From a source to a dataset."""
 
-import hashlib
 import re
 import time
 from collections import Counter
@@ -14,9 +13,10 @@ import numpy as np
 import PIL
 from PIL import features
 
-from datasets import description, index
-from datasets.description import RESOLUTIONS, level_files
-from datasets.errors import DatasetError, SourceLostError, UnusableError
+from datasets import description, index, near_duplicates
+from datasets.changes import hash_of_files, hash_of_names
+from datasets.description import NEAR_DUPLICATES_NAME, RESOLUTIONS, level_files
+from datasets.errors import DatasetError, SourceLostError
 from datasets.framing import Framing
 from datasets.progress import progress
 from datasets.pyramid import SKIPPED_NAME, Dataset, Writer, size_on_disk
@@ -84,11 +84,6 @@ def prepare(
     """
     start = time.monotonic()
     _refuse_to_destroy(path, overwrite=overwrite)
-    require_room(
-        path,
-        size_on_disk(len(source.names), framing.resolution, framing.channels),
-        "choose another disk, or a smaller --resolution",
-    )
     choices = dict(choices or {})
     if drop_duplicates:
         choices["drop_duplicates"] = True
@@ -99,15 +94,16 @@ def prepare(
                 f"--group-by {group_by.pattern} matches no name; one of them is {source.names[0]}."
             )
     versions = _versions()
-    # All that the result depends on, besides what is in the pictures.
+    # All that the result depends on, by what the user can change.
     command = {
-        "framing": str(framing),
-        "source": source_name,
-        "pictures": _hash(source),
-        "held_out": held_out,
-        "seed": seed,
-        "choices": choices,
-        "versions": versions,
+        "SOURCE": source_name,
+        "pictures in SOURCE": hash_of_names(source),
+        "versions of their files": hash_of_files(source_name),
+        "--resolution, --channels, --crop or --upscale": str(framing),
+        "--held-out": held_out,
+        "--seed": seed,
+        "options for classes, faces, groups or duplicates": choices,
+        "versions of Pillow and NumPy": versions,
     }
     # The rows are shuffled once here, so that any stretch of them is a fair sample.
     items = permutation(len(source.names), seed=seed, epoch=0).tolist()
@@ -115,6 +111,12 @@ def prepare(
         unfinished(path, command=command, overwrite=overwrite) as work,
         _writer(work, source, items, framing) as writer,
     ):
+        # What was done before has its room already.
+        require_room(
+            path,
+            size_on_disk(len(items) - len(work.outcomes), framing.resolution, framing.channels),
+            "choose another disk, or a smaller --resolution",
+        )
         _Making(source, items, framing, work, writer).run(
             workers, drop_duplicates=drop_duplicates, seconds=seconds_between_checkpoints
         )
@@ -144,7 +146,10 @@ def prepare(
             if group_by is None
             else index.group_names([entry.name for entry in writer.entries], group_by),
             choices=choices,
+            near_duplicates=_near_duplicates(writer, framing.resolution),
         )
+        # Again: in the hours since, somebody may have put something there.
+        _refuse_to_destroy(path, overwrite=overwrite)
     return Summary(
         dataset=Dataset.open(path),
         skipped=Counter(reason for _, reason in skipped),
@@ -169,6 +174,7 @@ class _Making:
             click.echo(f"Going on after {done} of {len(self.items)} pictures.", err=True)
         left = self.items[done:]
         seen = {entry.sha256 for entry in self.writer.entries}
+        saved = False
         next_checkpoint = time.monotonic() + seconds
         with (
             self._kept_when_lost(),
@@ -187,6 +193,10 @@ class _Making:
                 if time.monotonic() >= next_checkpoint and self.writer.entries:
                     self.work.checkpoint(self.writer.checkpoint())
                     next_checkpoint = time.monotonic() + seconds
+                    saved = True
+        # What comes now may take minutes too.
+        if saved:
+            self.work.checkpoint(self.writer.checkpoint())
 
     @contextmanager
     def _kept_when_lost(self) -> Iterator[None]:
@@ -217,29 +227,42 @@ def _writer(work: Work, source: Source, items: Sequence[int], framing: Framing) 
     ]
     resolution, channels = framing.resolution, framing.channels
     if entries:
-        with suppress(FileNotFoundError):
-            writer = Writer(work.folder, resolution=resolution, channels=channels, entries=entries)
+        size = size_on_disk(len(entries), resolution, channels)
+        with (
+            suppress(FileNotFoundError),
+            progress("Checking what is there", total=size // 10**6, unit="MB") as bar,
+        ):
+            read = 0
+
+            def advance(piece: int) -> None:
+                nonlocal read
+                bar.advance((read + piece) // 10**6 - read // 10**6)
+                read += piece
+
+            writer = Writer(
+                work.folder,
+                resolution=resolution,
+                channels=channels,
+                entries=entries,
+                advance=advance,
+            )
             if writer.digests() == work.digests:
                 return writer
             writer.close()
-        # The files are not what the journal says: the disk lost them, or somebody touched them.
+        # The disk lost them, or somebody touched them.
+        click.echo("The unfinished files are not as they were left; beginning anew.", err=True)
     work.restart()
     return Writer(work.folder, resolution=resolution, channels=channels)
 
 
-def _hash(source: Source) -> str:
-    """Hash what a source says of its pictures, to know it again."""
-    digest = hashlib.sha256()
-    for item, name in enumerate(source.names):
-        try:
-            class_name = source.class_of(item)
-        except UnusableError:
-            class_name = None
-        digest.update(repr((name, class_name)).encode("ascii", "backslashreplace"))
-        face = source.face_of(item)
-        if face is not None:
-            digest.update(face.tobytes())
-    return digest.hexdigest()
+def _near_duplicates(writer: Writer, resolution: int) -> dict[int, int] | None:
+    if resolution < near_duplicates.SMALLEST_RESOLUTION:
+        return None
+    marked = index.mark_duplicates(writer.entries)
+    rows = [row for row, entry in enumerate(marked) if entry.duplicate_of is None]
+    levels = {side: writer.level(side) for side in (8, 16, 32)}
+    with progress("Looking for near duplicates", total=len(rows), unit="pictures") as bar:
+        return near_duplicates.find(levels.__getitem__, rows, bar.advance)
 
 
 def _versions() -> dict[str, str]:
@@ -259,7 +282,8 @@ def _refuse_to_destroy(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise DatasetError(f"{path} exists already; choose another name, or give --overwrite.")
-    own = {description.FILE_NAME, index.FILE_NAME, SKIPPED_NAME, *level_files(RESOLUTIONS[-1])}
+    tables = {index.FILE_NAME, SKIPPED_NAME, NEAR_DUPLICATES_NAME}
+    own = {description.FILE_NAME, *tables, *level_files(RESOLUTIONS[-1])}
     if not path.is_dir() or not {inner.name for inner in path.iterdir()} <= own:
         raise DatasetError(
             f"{path} holds other things than a dataset, so it is not overwritten; "

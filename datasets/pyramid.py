@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets import description, index
-from datasets.description import Description, level_files
+from datasets.description import NEAR_DUPLICATES_NAME, Description, level_files
 from datasets.errors import DatasetError
 
 Pixels = NDArray[np.uint8]
@@ -69,6 +69,7 @@ class Writer:
         resolution: int,
         channels: int,
         entries: Sequence[index.Entry] = (),
+        advance: Callable[[int], object] = lambda read: None,
     ) -> None:
         """Begin a dataset, or go on with one.
 
@@ -77,6 +78,7 @@ class Writer:
             resolution: side of the largest level in pixels.
             channels: 3 (colour) or 1 (grey).
             entries: rows that another writer has written there; what comes after them is cut off.
+            advance: is called with the number of bytes after each piece of these that was read.
 
         Raises:
             OSError: the files cannot be written, or, when going on, are missing.
@@ -92,7 +94,7 @@ class Writer:
                 file.write(_header(0, side, channels))
                 file.truncate(HEADER_BYTES + len(entries) * side * side * channels)
                 self._files.append(file)
-                self._hashes.append(_hash(file))
+                self._hashes.append(_hash(file, advance))
             self._opened = opened.pop_all()
 
     def checkpoint(self) -> list[str]:
@@ -126,6 +128,18 @@ class Writer:
             digest.update(data)
         self.entries.append(index.Entry(name, sha256, class_name))
 
+    def level(self, side: int) -> Pixels:
+        """Give the pictures so far of `side` pixels: [N, H, W, C], left on disk until read."""
+        names = level_files(self._resolution)
+        self._files[names.index(f"{side:04d}.npy")].flush()
+        return np.memmap(
+            self._folder / f"{side:04d}.npy",
+            dtype=np.uint8,
+            mode="r",
+            offset=HEADER_BYTES,
+            shape=(len(self.entries), side, side, self._channels),
+        )
+
     def finish(
         self,
         *,
@@ -137,6 +151,7 @@ class Writer:
         skipped: Sequence[tuple[str, str]] = (),
         groups: Sequence[str | None] | None = None,
         choices: Mapping[str, str | bool] | None = None,
+        near_duplicates: Mapping[int, int] | None = None,
     ) -> None:
         """Write the tables and the description.
 
@@ -149,6 +164,8 @@ class Writer:
             skipped: name and reason of each picture that was left out.
             groups: the group of each row, which is held out as a whole or not at all.
             choices: how pictures were chosen, classed and split.
+            near_duplicates: for rows that are nearly the same as an earlier one, that row; None if
+                nobody has looked.
         """
         if not self.entries:
             raise ValueError("a dataset needs a picture")
@@ -157,14 +174,20 @@ class Writer:
             file.seek(0)
             file.write(_header(len(self.entries), int(name[:4]), self._channels))
         self._opened.close()
-        entries = index.hold_out(index.mark_duplicates(self.entries), held_out, groups)
+        entries = index.hold_out(
+            index.mark_duplicates(self.entries), held_out, groups, near_duplicates
+        )
         index.write(self._folder / index.FILE_NAME, entries)
         index.write_skipped(self._folder / SKIPPED_NAME, skipped)
         classes = {entry.class_name for entry in entries if entry.class_name is not None}
         hashes = dict(
             zip(level_files(self._resolution), [h.hexdigest() for h in self._hashes], strict=True)
         )
-        for table in (index.FILE_NAME, SKIPPED_NAME):
+        tables = [index.FILE_NAME, SKIPPED_NAME]
+        if near_duplicates is not None:
+            index.write_near_duplicates(self._folder / NEAR_DUPLICATES_NAME, near_duplicates)
+            tables.append(NEAR_DUPLICATES_NAME)
+        for table in tables:
             hashes[table] = _hash_file(self._folder / table)
         described = Description(
             resolution=self._resolution,
@@ -274,11 +297,23 @@ class Dataset:
             [row for row, entry in enumerate(self.entries) if entry.split == split], dtype=np.int64
         )
 
+    def near_duplicates(self) -> dict[int, int] | None:
+        """Give, for rows that are nearly the same as an earlier one, the first of their group.
+
+        None where nobody has looked for them: in older datasets, and below 32 pixels.
+
+        Raises:
+            DatasetError: the table is missing or damaged.
+        """
+        if NEAR_DUPLICATES_NAME not in self.description.sha256:
+            return None
+        return index.read_near_duplicates(self.path / NEAR_DUPLICATES_NAME, self.count)
+
     @property
     def hashed_bytes(self) -> int:
         """How many bytes `verify` reads."""
-        names = [*level_files(self.resolution), index.FILE_NAME, SKIPPED_NAME]
-        return sum((self.path / name).stat().st_size for name in names)
+        paths = [self.path / name for name in self.description.sha256]
+        return sum(path.stat().st_size for path in paths if path.is_file())
 
     def verify(self, advance: Callable[[int], object] = lambda read: None) -> list[str]:
         """Read everything and compare it with the hashes.

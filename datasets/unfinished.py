@@ -6,13 +6,14 @@ whoever goes on knows that everything up to there is as it was written; what cam
 again. Once whole, the dataset moves to its final place in one step, as all outputs do.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +32,7 @@ _FORMAT = 1
 _JOURNAL, _LOCK, _DATASET = "journal", "lock", "dataset"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A picture became the next row."""
 
@@ -41,7 +42,7 @@ class Kept:
     """Its class."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Left:
     """A picture was left out."""
 
@@ -103,7 +104,10 @@ class Work:
 
     def _close(self) -> None:
         if self._journal is not None:
-            self._journal.close()
+            # What is not written yet is after the last checkpoint, and a full disk has been
+            # complained about already.
+            with suppress(OSError):
+                self._journal.close()
             self._journal = None
 
 
@@ -118,40 +122,61 @@ def unfinished(
 
     Args:
         path: the final place. A symbolic link is followed.
-        command: all that the result depends on, as JSON values.
+        command: all that the result depends on, as JSON values by the names of what the user can
+            change; these names appear in the sentence for a command that differs.
         overwrite: whether a dataset that is already there, or the unfinished work of another
             command, gives way.
 
     Raises:
         DatasetError: the place is taken or its folder is missing; or unfinished work of another
             command lies there, or another process is at work.
+        OSError: the files cannot be written, with the name of the final place.
     """
     final = landing_place(path, overwrite=overwrite)
     name = hashlib.sha256(os.fsencode(final.name)).hexdigest()[:8]
     place = final.parent / f".{final.name[:40]}.{name}.unfinished"
-    lock = _lock(place, final)
+    with _named_after(final):
+        lock = _lock(place, final)
     work = Work(place / _DATASET, _command=json.loads(json.dumps(command)))
+    begun = False
     try:
-        _continue(work, place, final, overwrite=overwrite)
-        yield work
-        settle(work.folder, final, overwrite=overwrite)
+        with _named_after(final):
+            _continue(work, place, final, overwrite=overwrite)
+            begun = True
+            yield work
+            settle(work.folder, final, overwrite=overwrite)
         work._saved = 0
-    except BaseException as error:
-        if work._saved:
+    except BaseException:
+        # Ctrl-C may come when it has just arrived.
+        if not work.folder.is_dir():
+            work._saved = 0
+        elif work._saved and begun:
             click.echo(
                 f"Kept the first {work._saved} pictures in {place}; "
                 "the same command goes on from there.",
                 err=True,
             )
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            # A full disk is reported without a name; the user knows the final one.
-            error.filename = str(final)
         raise
     finally:
         work._close()
-        lock.close()
-        if not work._saved:
-            shutil.rmtree(place, ignore_errors=True)
+        if work._saved:
+            lock.close()
+        else:
+            _clear_away(place, lock)
+
+
+@contextmanager
+def _named_after(final: Path) -> Iterator[None]:
+    """Let errors of the system name the place that the user knows, and not one of ours."""
+    try:
+        yield
+    except OSError as error:
+        ours = isinstance(error.filename, str | bytes | os.PathLike) and os.fsdecode(
+            error.filename
+        ).startswith(str(final.parent / "."))
+        if error.errno is not None and (error.filename is None or ours):
+            error.filename, error.filename2 = str(final), None
+        raise
 
 
 def _continue(work: Work, place: Path, final: Path, *, overwrite: bool) -> None:
@@ -166,11 +191,18 @@ def _continue(work: Work, place: Path, final: Path, *, overwrite: bool) -> None:
     elif overwrite:
         work.restart()
     else:
-        work._saved = len(work.outcomes)
         raise DatasetError(
-            f"{place} holds unfinished work of another command that makes {final.name}; give that "
-            "command again, or remove that folder, or give --overwrite."
+            f"{place} holds unfinished work towards {final.name} that was begun with "
+            f"{_difference(command, work._command)}; repeat that command as it was, or give "
+            "--overwrite to begin anew."
         )
+
+
+def _difference(begun: object, now: Mapping[str, object]) -> str:
+    if not isinstance(begun, dict):
+        return "another command"
+    names = [name for name in now if begun.get(name) != now[name]]
+    return f"other {' and '.join(names)}" if names else "another version of this program"
 
 
 def _read(journal: Path, work: Work) -> tuple[object, int]:
@@ -182,32 +214,35 @@ def _read(journal: Path, work: Work) -> tuple[object, int]:
     command: object = None
     outcomes: list[Outcome] = []
     digest = hashlib.sha256()
-    position = end = 0
+    position = end = saved = 0
     with journal.open("rb") as file:
         for line in file:
+            # The last line may be half written, and yet look whole.
+            if not line.endswith(b"\n"):
+                break
             try:
                 entry = json.loads(line)
-                match entry:
-                    case ["command", int(version), found] if version == _FORMAT:
-                        command = found
-                    case ["kept", str(sha256), str() | None as class_name]:
-                        outcomes.append(Kept(sha256, class_name))
-                    case ["left", str(reason)]:
-                        outcomes.append(Left(reason))
-                    case ["checkpoint", int(count), list(digests), str(before)] if (
-                        count == len(outcomes) and before == digest.hexdigest()
-                    ):
-                        work.outcomes, work.digests = outcomes.copy(), digests
-                    case _:
-                        break
             except (ValueError, RecursionError):
                 break
+            match entry:
+                case ["command", int(version), found] if version == _FORMAT and position == 0:
+                    command = found
+                case ["kept", str(sha256), str() | None as class_name]:
+                    outcomes.append(Kept(sha256, class_name))
+                case ["left", str(reason)]:
+                    outcomes.append(Left(reason))
+                case ["checkpoint", int(count), list(digests), str(before)] if (
+                    count == len(outcomes) and before == digest.hexdigest()
+                ):
+                    saved, work.digests = count, digests
+                case _:
+                    break
             digest.update(line)
             position += len(line)
             if entry[0] == "checkpoint":
                 end = position
                 work._hash = digest.copy()
-    work._saved = len(work.outcomes)
+    work.outcomes, work._saved = outcomes[:saved], saved
     return command, end
 
 
@@ -231,9 +266,30 @@ def _lock(place: Path, final: Path) -> BinaryIO:
                 return file
         except FileNotFoundError:
             pass
-        except OSError:
+        except OSError as error:
             file.close()
+            # Some network drives know no locks at all: that is another sentence.
+            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                error.filename = str(place)
+                raise
             raise DatasetError(
                 f"Another process is making {final}; wait until it is done."
             ) from None
         file.close()
+
+
+def _clear_away(place: Path, lock: BinaryIO) -> None:
+    """Remove the folder and let go of its lock.
+
+    The lock goes last: whoever takes it next must not have the files removed from under its hands.
+    """
+    with suppress(OSError):
+        shutil.rmtree(place / _DATASET, ignore_errors=True)
+        (place / _JOURNAL).unlink(missing_ok=True)
+    if sys.platform == "win32":
+        lock.close()  # Windows removes no open files.
+    with suppress(OSError):
+        (place / _LOCK).unlink(missing_ok=True)
+        # Whoever has come in the meantime keeps it: it is not empty then.
+        place.rmdir()
+    lock.close()

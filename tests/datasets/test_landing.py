@@ -117,3 +117,24 @@ def test_long_names_land(tmp_path: Path) -> None:
     with landing(tmp_path / name) as temporary:
         temporary.write_text("whole")
     assert names(tmp_path) == [name]
+
+
+def test_what_a_crash_left_aside_goes_away_with_the_next_landing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = tmp_path / "faces"
+    final.mkdir()
+    (final / "old").write_text("old")
+    with monkeypatch.context() as patch:
+        # The machine dies before the old folder is removed.
+        patch.setattr("shutil.rmtree", lambda path, ignore_errors=False: None)
+        with landing(final, overwrite=True) as temporary:
+            temporary.mkdir()
+            (temporary / "new").write_text("new")
+    assert names(final) == ["new"]
+    assert len(names(tmp_path)) == 2
+    with landing(final, overwrite=True) as temporary:
+        temporary.mkdir()
+        (temporary / "newest").write_text("newest")
+    assert names(final) == ["newest"]
+    assert names(tmp_path) == ["faces"]

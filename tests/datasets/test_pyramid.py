@@ -186,7 +186,7 @@ def change(**fields: Any) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (change(format_version=2), "newer version"),
+        (change(format_version=3), "newer version"),
         (change(format_version=True), "format_version"),
         (change(format_version="1"), "format_version"),
         (change(resolution=12), "power of two"),
