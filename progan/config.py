@@ -45,6 +45,15 @@ class Config:
     average_decay: Annotated[float, "Decay of the average generator, a step."] = 0.999
     penalty_weight: Annotated[float, "Weight of the gradient penalty."] = 10.0
     penalty_target: Annotated[float, "Gradient norm that is asked for (750 for CIFAR-10)."] = 1.0
+    penalty_interval: Annotated[
+        int, "Evaluate the penalty at every so manieth step, with as many times the weight."
+    ] = 1
+    penalty_curvature: Annotated[
+        bool, "Follow the penalty through the bend of the minibatch standard deviation, too."
+    ] = True
+    share_fakes: Annotated[
+        bool, "Let the generator learn from the fakes that the critic learned from."
+    ] = False
     drift_weight: Annotated[float, "Weight of the real scores' mean square."] = 0.001
     label_weight: Annotated[float, "Weight of the class terms, where there are classes."] = 1.0
     mirror: Annotated[bool, "Flip each real image left to right with probability ½."] = True
@@ -84,7 +93,7 @@ class Config:
 
     def _refuse_numbers_out_of_range(self) -> None:
         positive = ("kimg", "minibatch_repeats", "mbstd_group_size", "adam_epsilon", "fmap_max")
-        for name in (*positive, "penalty_target", "latent_size"):
+        for name in (*positive, "penalty_target", "penalty_interval", "latent_size"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e15:
                 raise ProganError(f"{name} must be positive, not {value}")

@@ -17,9 +17,17 @@ LEAK = 0.2
 RELU_GAIN = math.sqrt(2)
 
 
-def activate(x: Tensor) -> Tensor:
-    """Apply the leaky ReLU with the paper's slope of 0.2."""
-    return F.leaky_relu(x, LEAK)
+def activate(x: Tensor, *, flat: bool = False) -> Tensor:
+    """Apply the leaky ReLU with the paper's slope of 0.2.
+
+    Args:
+        x: any shape.
+        flat: take the slopes for constants. They are nearly everywhere, so that derivatives are the
+            same; but a second one is not sent back as zeros through all layers before.
+    """
+    if not flat:
+        return F.leaky_relu(x, LEAK)
+    return x * torch.where(x.detach() > 0, 1.0, LEAK).to(x.dtype)
 
 
 def normalize_pixels(x: Tensor, epsilon: float = 1e-8) -> Tensor:
@@ -43,7 +51,7 @@ def downscale(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
-def minibatch_deviation(x: Tensor, group_size: int) -> Tensor:
+def minibatch_deviation(x: Tensor, group_size: int, *, flat: bool = False) -> Tensor:
     """Append one map that says how much the samples of a group differ (section 3).
 
     The group axis is the slow one: sample i belongs to group i mod (N / group size). Computed in
@@ -52,6 +60,7 @@ def minibatch_deviation(x: Tensor, group_size: int) -> Tensor:
     Args:
         x: features [N, C, H, W].
         group_size: samples compared with one another; at most N samples make a group.
+        flat: take the slopes for constants, so that there is a first derivative but no second.
 
     Returns:
         [N, C + 1, H, W].
@@ -67,9 +76,24 @@ def minibatch_deviation(x: Tensor, group_size: int) -> Tensor:
             f"standard deviation: use a multiple of {group}, or at most {group} samples"
         )
     y = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(group, n // group, c, h, w)
-    deviation = (y.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    deviation = _flat_deviation(y) if flat else _deviation(y)
     tiled = deviation.to(x.dtype).repeat(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)
     return torch.cat([x, tiled], dim=1)
+
+
+def _deviation(y: Tensor) -> Tensor:
+    """Give the mean deviation of each group: [group size, groups, C, H, W] to [groups]."""
+    return (y.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+
+
+def _flat_deviation(y: Tensor) -> Tensor:
+    """Give the tangent of `_deviation` where it stands: the same value, and constant slopes."""
+    here = y.detach()
+    with torch.enable_grad():
+        point = here.clone().requires_grad_()
+        value = _deviation(point)
+        (slopes,) = torch.autograd.grad(value.sum(), point)
+    return value.detach() + (slopes * (y - here)).sum(dim=(0, 2, 3, 4))
 
 
 class Scaled(nn.Module):

@@ -176,10 +176,10 @@ class LastCriticBlock(nn.Module):
         self.dense0 = Dense(maps * 16, hidden)
         self.dense1 = Dense(hidden, outputs, gain=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [N, maps, 4, 4] to [N, outputs]."""
-        x = activate(self.conv(minibatch_deviation(x, self.group_size)))
-        scores: Tensor = self.dense1(activate(self.dense0(x.flatten(1))))
+    def forward(self, x: Tensor, *, flat: bool = False) -> Tensor:
+        """Map [N, maps, 4, 4] to [N, outputs]; see `Critic.forward` for `flat`."""
+        x = activate(self.conv(minibatch_deviation(x, self.group_size, flat=flat)), flat=flat)
+        scores: Tensor = self.dense1(activate(self.dense0(x.flatten(1)), flat=flat))
         return scores
 
 
@@ -191,9 +191,9 @@ class CriticBlock(nn.Module):
         self.conv0 = Convolution(maps, maps, side=side)
         self.conv1 = DownConvolution(maps, outputs, fused=fused, side=side)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [N, maps, H, W] to [N, outputs, H/2, W/2]."""
-        return activate(self.conv1(activate(self.conv0(x))))
+    def forward(self, x: Tensor, *, flat: bool = False) -> Tensor:
+        """Map [N, maps, H, W] to [N, outputs, H/2, W/2]; see `Critic.forward` for `flat`."""
+        return activate(self.conv1(activate(self.conv0(x), flat=flat)), flat=flat)
 
 
 class Critic(GrowingNetwork):
@@ -251,13 +251,16 @@ class Critic(GrowingNetwork):
     def _active(self) -> list[nn.Module]:
         return self._parts(self.blocks, self.from_rgb)
 
-    def forward(self, images: Tensor, minibatches: int = 1) -> Tensor:
+    def forward(self, images: Tensor, minibatches: int = 1, *, flat: bool = False) -> Tensor:
         """Judge images of the level at which the network stands.
 
         Args:
             images: [N, num_channels, 2**level, 2**level], nominally in [-1, 1].
             minibatches: how many minibatches of equal size the images are, one after the other;
                 the minibatch standard deviation compares within each.
+            flat: take the slopes of all that bends for constants: scores and first derivatives are
+                the same, second derivatives by images are zero. Only the minibatch standard
+                deviation has others.
 
         Returns:
             [N, 1 + label_size]: the score (unbounded, higher is more real), then class logits.
@@ -265,10 +268,10 @@ class Critic(GrowingNetwork):
         Raises:
             ValueError: the images' shape does not fit, or N does not divide by the group size.
         """
-        last, seen = self.blocks[str(FIRST_LEVEL)], self.activations(images)[-1]
-        return torch.cat([last(part) for part in seen.chunk(minibatches)])
+        last, seen = self.blocks[str(FIRST_LEVEL)], self.activations(images, flat=flat)[-1]
+        return torch.cat([last(part, flat=flat) for part in seen.chunk(minibatches)])
 
-    def activations(self, images: Tensor) -> list[Tensor]:
+    def activations(self, images: Tensor, *, flat: bool = False) -> list[Tensor]:
         """Give what the critic sees in images: its features at every size, image by image.
 
         The minibatch standard deviation comes after all of these, so that an image's features do
@@ -276,6 +279,7 @@ class Critic(GrowingNetwork):
 
         Args:
             images: as for `forward`; any number.
+            flat: as for `forward`.
 
         Returns:
             From the images' level down to level 2: [N, maps, H, W].
@@ -290,11 +294,11 @@ class Critic(GrowingNetwork):
                 f"images must have the shape [N, {self.num_channels}, {size}, {size}] at level "
                 f"{self.level}, not {list(images.shape)}"
             )
-        found = [activate(self.from_rgb[str(self.level)](images))]
+        found = [activate(self.from_rgb[str(self.level)](images), flat=flat)]
         for level in range(self.level, FIRST_LEVEL, -1):
-            x = self.blocks[str(level)](found[-1])
+            x = self.blocks[str(level)](found[-1], flat=flat)
             if level == self.level and self.fade < 1:
-                coarse = activate(self.from_rgb[str(level - 1)](downscale(images)))
+                coarse = activate(self.from_rgb[str(level - 1)](downscale(images)), flat=flat)
                 x = torch.lerp(coarse, x, self.fade)
             found.append(x)
         return found

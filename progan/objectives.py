@@ -15,15 +15,18 @@ from progan.networks import Critic
 Scalars = dict[str, Tensor]
 
 
-def gradient_norms(critic: Critic, images: Tensor) -> Tensor:
+def gradient_norms(critic: Critic, images: Tensor, *, curvature: bool = True) -> Tensor:
     """Give ‖∇D‖₂ over all pixels and colours of each sample, [N], itself differentiable.
 
     Args:
         critic: standing at the images' level.
         images: [N, C, H, W].
+        curvature: whether the derivative by the weights sees how the slopes of the minibatch
+            standard deviation change. All else in the critic is linear in pieces, so that without
+            it, two of the penalty's six passes through the critic are spared.
     """
     images = images.detach().requires_grad_()
-    scores = critic(images)[:, 0].sum()
+    scores = critic(images, flat=not curvature)[:, 0].sum()
     (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
     # The tiny number keeps the square root's derivative finite where the gradient is zero.
     return (gradient.square().sum(dim=(1, 2, 3)) + 1e-16).sqrt()
@@ -37,6 +40,7 @@ def critic_objective(
     *,
     penalty_weight: float = 10.0,
     penalty_target: float = 1.0,
+    penalty_curvature: bool = True,
     drift_weight: float = 0.001,
     label_weight: float = 1.0,
     real_labels: Tensor | None = None,
@@ -49,8 +53,9 @@ def critic_objective(
         reals: [N, C, H, W], faded as the level is.
         fakes: [N, C, H, W], without a graph.
         mixing: u in [0, 1), [N].
-        penalty_weight: weight of the gradient penalty.
+        penalty_weight: weight of the gradient penalty; where it is 0, the penalty is not evaluated.
         penalty_target: gradient norm that the penalty asks for.
+        penalty_curvature: as for `gradient_norms`.
         drift_weight: weight of the real scores' mean square, which keeps them near zero.
         label_weight: weight of the class terms.
         real_labels: class numbers [N], if there are classes.
@@ -62,20 +67,24 @@ def critic_objective(
     # Together they keep a processor busier than one after the other.
     on_reals, on_fakes = critic(torch.cat([reals, fakes]), minibatches=2).chunk(2)
     real_scores, fake_scores = on_reals[:, 0], on_fakes[:, 0]
-    mixed = torch.lerp(reals, fakes, mixing.reshape(-1, 1, 1, 1))
-    norms = gradient_norms(critic, mixed)
-    penalty = ((norms - penalty_target) / penalty_target).square().mean()
     difference = fake_scores.mean() - real_scores.mean()
     drift = real_scores.square().mean()
-    loss = difference + penalty_weight * penalty + drift_weight * drift
+    loss = difference + drift_weight * drift
     scalars = {
         "loss/wasserstein": -difference,
-        "loss/gradient_penalty": penalty_weight * penalty,
         "loss/drift": drift_weight * drift,
         "scores/real": real_scores.mean(),
         "scores/fake": fake_scores.mean(),
-        "scores/gradient_norm": norms.mean(),
     }
+    if penalty_weight > 0:
+        mixed = torch.lerp(reals, fakes, mixing.reshape(-1, 1, 1, 1))
+        norms = gradient_norms(critic, mixed, curvature=penalty_curvature)
+        penalty = ((norms - penalty_target) / penalty_target).square().mean()
+        loss = loss + penalty_weight * penalty
+        scalars |= {
+            "loss/gradient_penalty": penalty_weight * penalty,
+            "scores/gradient_norm": norms.mean(),
+        }
     if real_labels is not None and fake_labels is not None:
         real_class = F.cross_entropy(on_reals[:, 1:], real_labels)
         fake_class = F.cross_entropy(on_fakes[:, 1:], fake_labels)

@@ -189,20 +189,24 @@ class Trainer:
         reals, real_labels = self._reals(stage, nimg, rows)
         mixing = draws.uniform(config.seed, Purpose.MIXING, nimg, stage.minibatch)[rows]
 
+        # A penalty that is evaluated more rarely weighs more, so that its pull is the same.
+        lazily = config.penalty_interval
+        due = nimg // stage.minibatch % lazily == 0
         with self.generator.shared_weights():
             latents, labels = self._latents(
                 Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS, nimg, stage.minibatch, rows
             )
-            with torch.no_grad():
+            with torch.set_grad_enabled(config.share_fakes):
                 fakes = self.generator(latents, labels)
             with self.critic.shared_weights():
                 loss, scalars = critic_objective(
                     self.critic,
                     reals,
-                    fakes,
+                    fakes.detach(),
                     mixing.to(self.device),
-                    penalty_weight=config.penalty_weight,
+                    penalty_weight=config.penalty_weight * lazily if due else 0.0,
                     penalty_target=config.penalty_target,
+                    penalty_curvature=config.penalty_curvature,
                     drift_weight=config.drift_weight,
                     label_weight=config.label_weight,
                     real_labels=real_labels,
@@ -212,10 +216,11 @@ class Trainer:
 
             self._update_average()
 
-            latents, labels = self._latents(
-                Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS, nimg, stage.minibatch, rows
-            )
-            fakes = self.generator(latents, labels)
+            if not config.share_fakes:
+                latents, labels = self._latents(
+                    Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS, nimg, stage.minibatch, rows
+                )
+                fakes = self.generator(latents, labels)
         loss, more = generator_objective(
             self.critic, fakes, label_weight=config.label_weight, labels=labels
         )

@@ -1,5 +1,6 @@
 """The door to what was learned: `python -m tools --help`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -415,6 +416,10 @@ def neighbours(
 @click.option("--minibatch", type=click.IntRange(1, 4096), help="By default the preset's.")
 @click.option("--fmap-base", type=click.IntRange(1), help="By default the preset's.")
 @click.option("--fmap-max", type=click.IntRange(1), help="By default the preset's.")
+@click.option("--share-fakes", is_flag=True, help="Make fakes once for both networks.")
+@click.option("--no-penalty-curvature", is_flag=True, help="As train.py has it.")
+@click.option("--penalty-interval", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--plain", is_flag=True, help="Convolve directly, for comparison.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option("--json", "json_file", type=options.PATH, help="Write the figures to this file.")
 @click.option("--plot", type=options.PATH, help="Draw seconds per kimg into this PNG.")
@@ -426,6 +431,10 @@ def bench(
     minibatch: int | None,
     fmap_base: int | None,
     fmap_max: int | None,
+    share_fakes: bool,
+    no_penalty_curvature: bool,
+    penalty_interval: int,
+    plain: bool,
     repeats: int,
     json_file: Path | None,
     plot: Path | None,
@@ -437,11 +446,21 @@ def bench(
     The last columns compare with a plain convolution measured in the same moments; that ratio is
     what can be held against other machines and programs.
     """
+    from progan.convolution import plain_convolutions
     from tools import bench as work
 
     where = options.find_device(device)
-    config = work.configuration(preset, minibatch, fmap_base, fmap_max)
-    work.tell(config, levels, where, repeats, json_file, plot, overwrite=overwrite)
+    config = work.configuration(
+        preset,
+        minibatch,
+        fmap_base,
+        fmap_max,
+        share_fakes=share_fakes,
+        penalty_curvature=not no_penalty_curvature,
+        penalty_interval=penalty_interval,
+    )
+    with plain_convolutions() if plain else nullcontext():
+        work.tell(config, levels, where, repeats, json_file, plot, overwrite=overwrite)
 
 
 if __name__ == "__main__":

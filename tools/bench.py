@@ -104,6 +104,12 @@ class CountOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif func is aten.mm.default or func is aten.addmm.default:
             first, second = args[-2:]
             self.total += 2 * first.shape[0] * first.shape[1] * second.shape[1]
+        elif func is aten.bmm.default:
+            first, second = args
+            self.total += 2 * first.numel() * second.shape[2]
+        elif func.name() == "mkldnn::_linear_pointwise":
+            first, second = args[:2]
+            self.total += 2 * first.numel() * second.shape[0]
         return found
 
     def _add(self, where: torch.Tensor, weight: torch.Tensor, times: int) -> None:
@@ -162,9 +168,13 @@ def _speed(
     size = 2**level
     # A fade that never gets far, so that both ways through the networks are always taken.
     fade = f"0,{size}:1000000" if fading else "0"
-    at_once = replace(config, resolution=size, minibatch_repeats=1, fade_kimg=fade, hold_kimg="0")
+    # A round has one penalty, however rare it is.
+    steps = config.penalty_interval
+    changes: dict[str, Any] = {"minibatch_repeats": steps, "fade_kimg": fade, "hold_kimg": "0"}
+    at_once = replace(config, resolution=size, **changes)
     trainer = Trainer(at_once, _Noise(config), device=device)
     minibatch = trainer.stage.minibatch
+    images = steps * minibatch
     with CountOperations() as counted:
         trainer.round()
     trainer.check()
@@ -176,11 +186,11 @@ def _speed(
         start = time.perf_counter()
         trainer.round()
         trainer.check()  # waits for the device
-        seconds.append((time.perf_counter() - start) / minibatch)
+        seconds.append((time.perf_counter() - start) / images)
         # Of the moments before and after, so that both saw the same load of the machine.
         rates.append(2 / (1 / before + 1 / ceiling()))
     each = statistics.median(seconds)
-    operations = counted.total / minibatch
+    operations = counted.total / images
     return Speed(
         level=level,
         fading=fading,
@@ -231,9 +241,20 @@ def _wait(device: torch.device) -> None:
 
 
 def configuration(
-    name: str, minibatch: int | None, fmap_base: int | None, fmap_max: int | None
+    name: str,
+    minibatch: int | None,
+    fmap_base: int | None,
+    fmap_max: int | None,
+    **settings: Any,
 ) -> Config:
     """Give a preset's configuration, with the minibatch and the widths that were asked for.
+
+    Args:
+        name: of the preset.
+        minibatch: None for the preset's, like the next two.
+        fmap_base: of the networks.
+        fmap_max: of the networks.
+        settings: other fields of Config.
 
     Raises:
         ProganError: they are impossible.
@@ -242,6 +263,7 @@ def configuration(
         "minibatch": None if minibatch is None else str(minibatch),
         "fmap_base": fmap_base,
         "fmap_max": fmap_max,
+        **settings,
     }
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     resolution = 1024

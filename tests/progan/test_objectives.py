@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from progan import networks
+from progan.layers import minibatch_deviation
 from progan.networks import Critic
 from progan.objectives import critic_objective, generator_objective, gradient_norms
 
@@ -93,6 +95,59 @@ def test_the_penaltys_gradient_passes_gradcheck_for_every_weight_of_the_critic()
     copies = [p.detach().clone().requires_grad_() for p in in_named_order]
     assert sum(p.numel() for p in copies) > 200
     assert torch.autograd.gradcheck(penalty, copies, atol=1e-4)
+
+
+class Frozen:
+    """Stands for what bends in the critic: as it was at the first pass, whatever the weights do."""
+
+    def __init__(self) -> None:
+        self.slopes: list[torch.Tensor] = []
+        self.deviations: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.place = 0
+
+    def activate(self, x: torch.Tensor, **_: bool) -> torch.Tensor:
+        self.place += 1
+        if len(self.slopes) < self.place:
+            self.slopes.append(torch.where(x.detach() > 0, 1.0, 0.2).double())
+        return x * self.slopes[self.place - 1]
+
+    def deviation(self, x: torch.Tensor, group_size: int, **_: bool) -> torch.Tensor:
+        if not self.deviations:
+            here = x.detach()
+            jacobian = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
+                lambda y: minibatch_deviation(y, group_size)[:, -1, 0, 0], here
+            )
+            assert isinstance(jacobian, torch.Tensor)
+            self.deviations.append((minibatch_deviation(here, group_size)[:, -1, 0, 0], jacobian))
+        value, jacobian = self.deviations[0]
+        moved = torch.einsum("iNCHW,NCHW->i", jacobian, x)
+        moved = moved - moved.detach() + value
+        return torch.cat([x, moved.reshape(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])], dim=1)
+
+
+def test_without_curvature_slopes_are_constants(monkeypatch: pytest.MonkeyPatch) -> None:
+    critic, images = small_critic(), material()[0]
+    parameters = critic.active_parameters()
+
+    def penalty_and_gradient(**how: bool) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        norms = gradient_norms(critic, images, **how)
+        asked = torch.autograd.grad(
+            (norms - 1).square().mean(), parameters, allow_unused=True, materialize_grads=True
+        )
+        return norms, list(asked)
+
+    bent_norms, bent = penalty_and_gradient()
+    norms, found = penalty_and_gradient(curvature=False)
+    frozen = Frozen()
+    monkeypatch.setattr(networks, "activate", frozen.activate)
+    monkeypatch.setattr(networks, "minibatch_deviation", frozen.deviation)
+    frozen_norms, expected = penalty_and_gradient()
+    torch.testing.assert_close(norms, bent_norms)
+    torch.testing.assert_close(norms, frozen_norms)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    different = [not torch.allclose(one, other) for one, other in zip(found, bent, strict=True)]
+    assert any(different)
 
 
 def test_the_norms_are_differentiable_where_the_gradient_is_zero() -> None:

@@ -93,16 +93,28 @@ class PlainTraining:
             labels = self.labels(Purpose.CRITIC_LABELS, minibatch)
             fakes = self.generator(self.latents(Purpose.CRITIC_LATENTS, minibatch), labels).detach()
             mixing = draws.uniform(config.seed, Purpose.MIXING, self.nimg, minibatch).double()
+            weight = 10.0
+            if config.penalty_interval > 1:  # the steps of a minibatch size are counted from 0
+                step = self.nimg // minibatch
+                weight *= 0 if step % config.penalty_interval else config.penalty_interval
             loss, _ = critic_objective(
-                self.critic, reals, fakes, mixing, real_labels=real_labels, fake_labels=labels
+                self.critic,
+                reals,
+                fakes,
+                mixing,
+                penalty_weight=weight,
+                penalty_curvature=config.penalty_curvature,
+                real_labels=real_labels,
+                fake_labels=labels,
             )
             self.adams["critic"].step(self.critic, loss, stage.learning_rate)
             decay, now = config.average_decay, dict(self.generator.named_parameters())
             with torch.no_grad():
                 for name, parameter in self.average.named_parameters():
                     parameter.copy_(decay * parameter + (1 - decay) * now[name])
-            labels = self.labels(Purpose.GENERATOR_LABELS, minibatch)
-            fakes = self.generator(self.latents(Purpose.GENERATOR_LATENTS, minibatch), labels)
+            of = "CRITIC" if config.share_fakes else "GENERATOR"
+            labels = self.labels(Purpose[f"{of}_LABELS"], minibatch)
+            fakes = self.generator(self.latents(Purpose[f"{of}_LATENTS"], minibatch), labels)
             loss, _ = generator_objective(self.critic, fakes, labels=labels)
             self.adams["generator"].step(self.generator, loss, stage.learning_rate)
             self.nimg += minibatch
@@ -110,7 +122,16 @@ class PlainTraining:
             self.adams = {"generator": PlainAdam(config), "critic": PlainAdam(config)}
 
 
-@pytest.mark.parametrize("changes", [{}, {"mirror": False}, {"label_size": 3}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"mirror": False},
+        {"label_size": 3},
+        {"share_fakes": True, "label_size": 3},
+        {"penalty_interval": 3, "penalty_curvature": False},
+    ],
+)
 def test_training_is_the_papers_procedure_through_all_phases(changes: dict[str, Any]) -> None:
     # With a large epsilon Adam does not turn rounding errors of tiny gradients into whole steps.
     config = small_config(adam_epsilon=0.1, average_decay=0.8, **changes)
