@@ -21,7 +21,8 @@ from datasets.pyramid import Dataset
 from datasets.sources import Source, open_source
 from datasets.workers import available_processors
 from progan.checkpoint import ModelFile
-from progan.latents import labels_of_seeds, latents_of_seeds
+from progan.labels import labels_of_seeds
+from progan.latents import latents_of_seeds
 from tools.arrays import open_array
 
 Pixels = NDArray[np.uint8]
@@ -126,10 +127,15 @@ class DatasetImages(Images):
 
 
 class ModelImages(Images):
-    """What a generator makes of seeds: picture n is that of seed `seed + n`."""
+    """What a generator makes of seeds: picture n is that of seed `seed + n`.
+
+    Of a generator with classes, each seed's class is drawn too, as often as the training images
+    have it.
+    """
 
     def __init__(self, name: str, model: ModelFile, count: int, seed: int) -> None:
         self._generator, self.trained = model.generator, model.trained
+        self._class_counts = model.class_counts
         self.name, self.kind, self.count, self.seed = name, "model", count, seed
         self.resolution = 2**model.generator.level
         self.channels = model.generator.num_channels
@@ -147,7 +153,7 @@ class ModelImages(Images):
 
         seeds = [self.seed + int(number) for number in numbers]
         points = latents_of_seeds(seeds, self._generator.latent_size)
-        labels = labels_of_seeds(seeds, self._generator.label_size)
+        labels = labels_of_seeds(seeds, self._class_counts)
         return Batch(np.asarray(numbers, np.int64), draw(self._generator, points, labels))
 
 
