@@ -20,11 +20,9 @@ def labels_of_seeds(seeds: Sequence[int], class_counts: Sequence[int]) -> np.nda
     """
     if not class_counts:
         return None
+    places = [random_numbers(seed, Purpose.SAMPLE_LABELS, 0).random() for seed in seeds]
     ends = np.cumsum(np.array(class_counts, np.int64))
-    places = [
-        random_numbers(seed, Purpose.SAMPLE_LABELS, 0).integers(0, ends[-1]) for seed in seeds
-    ]
-    return np.searchsorted(ends, np.array(places, np.int64), side="right").astype(np.int64)
+    return np.asarray(np.searchsorted(ends, np.array(places) * ends[-1], side="right"), np.int64)
 
 
 def classes_for_rows(label_size: int, rows: int) -> list[int]:

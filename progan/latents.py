@@ -171,7 +171,7 @@ class StillWalk:
 
     def chunk(self, start: int, count: int) -> np.ndarray:
         """Give the latents of some frames, float32 [count, cells, latent_size]."""
-        return np.broadcast_to(self.points, (count, *self.points.shape))
+        return np.tile(self.points, (count, 1, 1))
 
 
 class SeedWalk:

@@ -24,6 +24,7 @@ from progan.checkpoint import ModelFile
 from progan.labels import labels_of_seeds
 from progan.latents import latents_of_seeds
 from tools.arrays import open_array
+from tools.classes import class_names
 
 Pixels = NDArray[np.uint8]
 Split = Literal["train", "held-out"]
@@ -135,7 +136,7 @@ class ModelImages(Images):
 
     def __init__(self, name: str, model: ModelFile, count: int, seed: int) -> None:
         self._generator, self.trained = model.generator, model.trained
-        self._class_counts = model.class_counts
+        self._class_counts, self._classes = model.class_counts, class_names(model)
         self.name, self.kind, self.count, self.seed = name, "model", count, seed
         self.resolution = 2**model.generator.level
         self.channels = model.generator.num_channels
@@ -144,8 +145,10 @@ class ModelImages(Images):
             self.details["nimg"] = model.trained["nimg"]
 
     def name_of(self, number: int) -> str:
-        """Name the picture's seed."""
-        return f"seed {self.seed + number}"
+        """Name the picture's seed and, if there are classes, its class."""
+        seed = self.seed + number
+        labels = labels_of_seeds([seed], self._class_counts)
+        return f"seed {seed}" if labels is None else f"seed {seed} ({self._classes[labels[0]]})"
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Draw some pictures."""
