@@ -47,9 +47,6 @@ class Config:
     penalty_target: Annotated[float, "Gradient norm that is asked for (750 for CIFAR-10)."] = 1.0
     drift_weight: Annotated[float, "Weight of the real scores' mean square."] = 0.001
     label_weight: Annotated[float, "Weight of the class terms, where there are classes."] = 1.0
-    fake_label_weight: Annotated[
-        float, "Share of that which the fakes' class term has in the critic's loss; 1 in the paper."
-    ] = 1.0
     mirror: Annotated[bool, "Flip each real image left to right with probability ½."] = True
     seed: Annotated[int, "Every random draw follows from it."] = 0
 
@@ -91,14 +88,7 @@ class Config:
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e15:
                 raise ProganError(f"{name} must be positive, not {value}")
-        for name in (
-            "penalty_weight",
-            "drift_weight",
-            "label_weight",
-            "fake_label_weight",
-            "label_size",
-            "seed",
-        ):
+        for name in ("penalty_weight", "drift_weight", "label_weight", "label_size", "seed"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ProganError(f"{name} must not be negative, and is {getattr(self, name)}")
         for name in ("adam_beta2", "average_decay"):

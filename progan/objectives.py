@@ -39,7 +39,6 @@ def critic_objective(
     penalty_target: float = 1.0,
     drift_weight: float = 0.001,
     label_weight: float = 1.0,
-    fake_label_weight: float = 1.0,
     real_labels: Tensor | None = None,
     fake_labels: Tensor | None = None,
 ) -> tuple[Tensor, Scalars]:
@@ -54,9 +53,6 @@ def critic_objective(
         penalty_target: gradient norm that the penalty asks for.
         drift_weight: weight of the real scores' mean square, which keeps them near zero.
         label_weight: weight of the class terms.
-        fake_label_weight: share of that which the fakes' class term has. Whatever the generator
-            paints for a class, this term teaches the critic to take it for the class; without it,
-            the critic knows classes from reals alone.
         real_labels: class numbers [N], if there are classes.
         fake_labels: class numbers [N] that the fakes were made for.
 
@@ -83,10 +79,10 @@ def critic_objective(
     if real_labels is not None and fake_labels is not None:
         real_class = F.cross_entropy(on_reals[:, 1:], real_labels)
         fake_class = F.cross_entropy(on_fakes[:, 1:], fake_labels)
-        loss = loss + label_weight * (real_class + fake_label_weight * fake_class)
+        loss = loss + label_weight * (real_class + fake_class)
         scalars |= {
             "loss/class_of_reals": label_weight * real_class,
-            "loss/class_of_fakes": label_weight * fake_label_weight * fake_class,
+            "loss/class_of_fakes": label_weight * fake_class,
         }
     scalars["loss/critic"] = loss
     return loss, {name: value.detach() for name, value in scalars.items()}

@@ -213,7 +213,6 @@ class Trainer:
                     penalty_target=config.penalty_target,
                     drift_weight=config.drift_weight,
                     label_weight=config.label_weight,
-                    fake_label_weight=config.fake_label_weight,
                     real_labels=real_labels,
                     fake_labels=labels,
                 )
