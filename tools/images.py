@@ -24,7 +24,7 @@ from progan.checkpoint import ModelFile
 from progan.labels import labels_of_seeds
 from progan.latents import latents_of_seeds
 from tools.arrays import open_array
-from tools.classes import class_names
+from tools.classes import class_names, readable
 
 Pixels = NDArray[np.uint8]
 Split = Literal["train", "held-out"]
@@ -148,7 +148,9 @@ class ModelImages(Images):
         """Name the picture's seed and, if there are classes, its class."""
         seed = self.seed + number
         labels = labels_of_seeds([seed], self._class_counts)
-        return f"seed {seed}" if labels is None else f"seed {seed} ({self._classes[labels[0]]})"
+        if labels is None:
+            return f"seed {seed}"
+        return f"seed {seed} ({readable(self._classes[labels[0]])})"
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Draw some pictures."""
