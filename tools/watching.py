@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,6 +175,15 @@ class Samples:
         self.writer.flush()
 
 
+def versions() -> dict[str, str]:
+    """Name the versions of what computes the weights."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
 class Saving:
     """Every so many kimg, and every so many minutes: a checkpoint and the newest model file.
 
@@ -184,6 +194,7 @@ class Saving:
         every_minutes: time between two checkpoints at most.
         classes: names of the classes.
         dataset: what the model file is to say of its data.
+        origin: the official file that the run began with; None for a run that began by itself.
     """
 
     def __init__(
@@ -195,6 +206,7 @@ class Saving:
         every_minutes: float,
         classes: tuple[str, ...],
         dataset: dict[str, object],
+        origin: dict[str, object] | None = None,
     ) -> None:
         self.run = run
         self.checkpoints = checkpoints
@@ -202,6 +214,7 @@ class Saving:
         self.every_seconds = 60 * every_minutes
         self.classes = classes
         self.dataset = dataset
+        self.origin = {} if origin is None else {"official": origin}
         self._last = time.monotonic()
 
     def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
@@ -218,6 +231,8 @@ class Saving:
                 "config": trainer.config.to_json(),
                 "nimg": trainer.nimg,
                 "dataset": self.dataset,
+                "versions": versions(),
+                **self.origin,
             },
         )
         self._last = time.monotonic()
