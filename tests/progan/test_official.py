@@ -297,8 +297,8 @@ def hostile(folder: Path) -> dict[str, tuple[bytes, str]]:
         "deep tuples": (b"\x80\x02)" + b"\x85" * 60_000 + end, "does not hold three networks"),
         "deep keys": (b"\x80\x02})" + b"\x85" * 60_000 + b"Ns.", "where a text is expected"),
         "deep networks": (
-            b"\x80\x02" + network + (b"}" + text("x") + network) * 10_000
-            + b"}b" + b"sb" * 10_000 + b"\x85.",
+            b"\x80\x02" + network + (b"}" + text("x") + network) * 8_000
+            + b"}b" + b"sb" * 8_000 + b"\x85.",
             "does not hold three networks",
         ),
         "deep settings": (deep_settings(), "G has an unusable fmap_max, a list"),
