@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets.description import Description
 from datasets.errors import DatasetError
 from progan.checkpoint import ModelFile
-from tools.measure_command import flat
+from tools.measure_command import dataset_of, flat
 
 UNKNOWN = "not stated"
 _MOST_BYTES = 2**28
@@ -70,7 +71,7 @@ def card(model: ModelFile, out: Path, sources: Sources) -> str:
         f"A generator of {kind} pictures of {size}×{size} pixels, in the file `{out.name}`. It "
         "makes pictures like its training photographs out of random numbers.",
         _table("Architecture", _architecture(model)),
-        _table("Data", _data(trained)),
+        _table("Data", _data(trained, sources.run)),
         _table("Training", _training(trained)),
         "## Measured\n\n" + _measured(model, sources),
         "## Does it copy its training photographs?\n\n" + _copies(model, sources),
@@ -124,8 +125,10 @@ def _architecture(model: ModelFile) -> dict[str, object]:
     return rows
 
 
-def _data(trained: Mapping[str, Any]) -> dict[str, object]:
+def _data(trained: Mapping[str, Any], run: Path | None) -> dict[str, object]:
     dataset = _object(trained.get("dataset"))
+    if run is not None and "name" not in dataset:  # models did not always say so
+        dataset = _on_disk(run, dataset.get("fingerprint")) | dataset
     framing = _object(dataset.get("framing"))
     resolution = dataset.get("resolution")
     told = ", ".join(f"{_plain(name)}: {_plain(value)}" for name, value in framing.items())
@@ -136,6 +139,18 @@ def _data(trained: Mapping[str, Any]) -> dict[str, object]:
         "pixels": f"{resolution}×{resolution}" if isinstance(resolution, int) else None,
         "framing": told or None,
     }
+
+
+def _on_disk(run: Path, fingerprint: object) -> dict[str, Any]:
+    """Look the run's dataset up where it was; nothing if it is another one by now, or gone."""
+    try:
+        path = Path(dataset_of(run))
+        described = Description.read(path)
+    except DatasetError:
+        return {}
+    if described.fingerprint != fingerprint:
+        return {}
+    return {"name": path.name, "framing": dict(described.framing)}
 
 
 def _training(trained: Mapping[str, Any]) -> dict[str, object]:

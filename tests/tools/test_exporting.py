@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from datasets.pyramid import Dataset
 from progan.checkpoint import load, read_model, save_model
 from progan.latents import latents_of_seeds
 from progan.networks import Generator
@@ -161,6 +162,17 @@ def test_the_card_of_a_file_that_says_nothing(tmp_path: Path) -> None:
     write_model(tmp_path / "m.safetensors")
     rows = [line for line in card(tmp_path).splitlines() if line.endswith("| not stated |")]
     assert len(rows) == 10
+
+
+def test_an_older_models_dataset_is_looked_up(tmp_path: Path, faces: Dataset) -> None:
+    config = {"dataset": {"path": str(faces.path)}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for fingerprint, known in ((faces.fingerprint, True), ("0" * 64, False)):
+        trained = {"dataset": {"fingerprint": fingerprint, "images": 32}}
+        save_model(tmp_path / "m.safetensors", small_generator(), trained=trained)
+        said = card(tmp_path, run=tmp_path)
+        assert (f"| dataset | {faces.path.name} |" in said) == known
+        assert ("crop: centre" in said) == known
 
 
 def test_the_card_of_a_model_that_was_imported(tmp_path: Path) -> None:
