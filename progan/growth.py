@@ -183,6 +183,5 @@ class Schedule:
                 return phase.start
             length = phase.end - phase.start
             return phase.start + min(round(fade * length), length - 1)
-        raise ValueError(
-            f"the course of growth never {'fades in' if fade < 1 else 'holds'} {level}"
-        )
+        what = "fades in" if fade < 1 else "holds"
+        raise ValueError(f"the course of growth never {what} level {level}")
