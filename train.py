@@ -246,9 +246,11 @@ def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
         return None
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        settings, fingerprint = saved["config"], saved["dataset"]["fingerprint"]
+        settings, known = saved["config"], saved["dataset"]
         if not isinstance(settings, dict):
             raise TypeError("config is not an object")
+        # Networks that were imported have no dataset before the first that they go on with.
+        fingerprint = data.fingerprint if known is None else known["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
         raise ProganError(f"{path} is damaged ({error}): this run cannot be continued") from None
     if fingerprint != data.fingerprint:
@@ -256,7 +258,28 @@ def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
             f"{run} was trained on other data than {data.path} (the fingerprints differ): give the "
             "run's own dataset, or begin another run"
         )
+    if known is None:
+        _refuse_misfit(settings, data, run)
     return settings
+
+
+def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None:
+    """Refuse a dataset that networks cannot go on with which have had none before."""
+    config = Config.from_json(settings)
+    for name, wanted, found in (
+        ("channels", config.num_channels, data.channels),
+        ("classes", config.label_size, len(data.classes or ())),
+    ):
+        if wanted != found:
+            raise ProganError(
+                f"the networks in {run} are for {wanted} {name}, and {data.path} has {found}: give "
+                "another dataset"
+            )
+    if config.resolution > data.resolution:
+        raise ProganError(
+            f"the networks in {run} are for {config.resolution} pixels, and {data.path} has "
+            f"{data.resolution}: prepare it with --resolution {config.resolution}"
+        )
 
 
 def _new_config(
@@ -309,12 +332,16 @@ class _StopSignals:
 
 def _begin(run: Path, config: Config, data: "Dataset") -> None:
     """Write a new run's config.json, or a continued one's changed settings."""
+    from progan.runs import imported_from
+
     run.mkdir(parents=True, exist_ok=True)
-    saved = {
+    saved: dict[str, Any] = {
         "format_version": 1,
         "config": config.to_json(),
         "dataset": {"path": str(data.path.resolve()), "fingerprint": data.fingerprint},
     }
+    if origin := imported_from(run):
+        saved["official"] = origin
     with landing(run / "config.json", overwrite=True) as part:
         part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
 

@@ -165,3 +165,23 @@ class Schedule:
             minibatch=int(self.minibatch[phase.level]),
             learning_rate=self.learning_rate[phase.level],
         )
+
+    def position(self, level: int, fade: float) -> int:
+        """Give the number of images after which a level is faded in so far: what `at` undoes.
+
+        Args:
+            level: one of the course.
+            fade: in [0, 1]; 1 is the beginning of the stretch for which the level is held.
+
+        Raises:
+            ValueError: the course has no such stretch.
+        """
+        for phase in self.phases():
+            if phase.level != level or phase.fading != (fade < 1):
+                continue
+            if not phase.fading or phase.end is None:
+                return phase.start
+            length = phase.end - phase.start
+            return phase.start + min(round(fade * length), length - 1)
+        what = "fades in" if fade < 1 else "holds"
+        raise ValueError(f"the course of growth never {what} level {level}")

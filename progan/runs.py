@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,15 @@ def read_config(run: Path) -> Config:
         return Config.from_json(settings)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProganError(f"{path} is damaged ({error})") from None
+
+
+def imported_from(run: Path) -> dict[str, Any] | None:
+    """Say which official file a run began with, JSON values; None for one that began by itself."""
+    try:
+        origin = json.loads((run / "config.json").read_text(encoding="utf-8")).get("official")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return origin if isinstance(origin, dict) else None
 
 
 def read_critic(run: Path) -> Critic:

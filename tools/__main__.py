@@ -518,5 +518,96 @@ def bench(
         work.tell(config, levels, where, repeats, json_file, plot, overwrite=overwrite)
 
 
+@main.command("import-official")
+@click.argument("file", type=options.PATH, metavar="FILE.pkl")
+@click.argument("out", type=options.PATH, metavar="OUT.safetensors")
+@click.option(
+    "--run", type=options.PATH, help="Make this run directory as well: train.py goes on from it."
+)
+@click.option(
+    "--preset",
+    "preset_name",
+    type=click.Choice(["paper", "v2", "small"]),
+    help="How the run goes on; by default paper or v2, by the file's groups of samples.",
+)
+@click.option("--seed", type=options.SEED, help="Of the run's further draws; by default 0.")
+@options.overwrite
+def import_official(
+    file: Path,
+    out: Path,
+    run: Path | None,
+    preset_name: str | None,
+    seed: int | None,
+    overwrite: bool,
+) -> None:
+    """Take over networks that the paper's authors published, or that their program trained.
+
+    FILE.pkl is read without running anything in it. OUT.safetensors becomes the model file of its
+    average generator.
+    """
+    if out.suffix != ".safetensors":
+        raise click.BadParameter("a model file's name ends in .safetensors", param_hint="OUT")
+    if run is None and (preset_name is not None or seed is not None):
+        raise click.UsageError("--preset and --seed are for --run.")
+    options.refuse_input_as_output(out, file)
+    from tools import importing as work
+
+    sentence = work.import_official(
+        file, out, run=run, preset_name=preset_name, seed=seed or 0, overwrite=overwrite
+    )
+    click.echo(f"{sentence}: {out}")
+    if run is not None:
+        click.echo(f"To train on: python train.py DATASET {run}")
+
+
+@main.command()
+@click.argument("model", type=options.PATH)
+@click.argument("out", type=options.PATH, metavar="OUT.onnx|OUT.pt2")
+@click.option("--licence", help="What the card says of the licence.")
+@click.option(
+    "--metrics",
+    "metrics_file",
+    type=options.PATH,
+    metavar="FILE.json",
+    help="Figures of the model, of metrics --json; by default those of the run's log.",
+)
+@click.option(
+    "--memorization",
+    type=options.PATH,
+    metavar="REPORT",
+    help="A report of neighbours on the model; by default what the run's log says.",
+)
+@options.overwrite
+def export(
+    model: Path,
+    out: Path,
+    licence: str | None,
+    metrics_file: Path | None,
+    memorization: Path | None,
+    overwrite: bool,
+) -> None:
+    """Write a generator for other programs, and a card that says what it is.
+
+    OUT.onnx is for ONNX Runtime and all that reads ONNX, OUT.pt2 for PyTorch without this program.
+    The card is OUT.md. Before it lands, the file is run and its images compared with MODEL's.
+    """
+    if out.suffix not in (".onnx", ".pt2"):
+        raise click.BadParameter("the file's name must end in .onnx or .pt2", param_hint="OUT")
+    options.refuse_input_as_output(out, model)
+    from tools import exporting, model_card
+
+    loaded = options.read_model(model, "cpu")
+    sources = model_card.Sources(
+        run=model if model.is_dir() else None,
+        metrics=metrics_file,
+        memorization=memorization,
+        licence=licence,
+    )
+    card = model_card.card(loaded, out, sources)
+    facts = model_card.facts(loaded, sources)
+    difference = exporting.export(loaded, out, facts, card, overwrite=overwrite)
+    click.echo(f"{out} and {out.with_suffix('.md')}: images differ by {difference:.1e} at most")
+
+
 if __name__ == "__main__":
     door.run(main, ProganError)

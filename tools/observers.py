@@ -10,6 +10,7 @@ from datasets.progress import progress
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints
 from progan.estimate import measure
+from progan.runs import imported_from
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
 from tools.images import DatasetImages, Images, Split
@@ -51,10 +52,12 @@ def bring_observers(
         for level, estimate, _ in measure(config, trainer.device):
             seconds[level] = estimate
             bar.advance()
-    dataset = {
+    dataset: dict[str, object] = {
+        "name": data.path.resolve().name,
         "fingerprint": data.fingerprint,
         "images": len(data.rows("train")),
         "resolution": data.resolution,
+        "framing": dict(data.description.framing),
     }
     return [
         *_measuring(data, run, trainer.device, writer, pace),
@@ -67,6 +70,7 @@ def bring_observers(
             every_minutes=pace.checkpoint_minutes,
             classes=data.classes or (),
             dataset=dataset,
+            origin=imported_from(run),
         ),
     ]
 

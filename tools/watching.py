@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -212,6 +213,15 @@ class Samples:
             part.write_text("".join(lines), encoding="utf-8")
 
 
+def versions() -> dict[str, str]:
+    """Name the versions of what computes the weights."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
 class Saving:
     """Every so many kimg, and every so many minutes: a checkpoint and the newest model file.
 
@@ -222,6 +232,7 @@ class Saving:
         every_minutes: time between two checkpoints at most.
         classes: names of the classes.
         dataset: what the model file is to say of its data.
+        origin: the official file that the run began with; None for a run that began by itself.
     """
 
     def __init__(
@@ -233,6 +244,7 @@ class Saving:
         every_minutes: float,
         classes: tuple[str, ...],
         dataset: dict[str, object],
+        origin: dict[str, object] | None = None,
     ) -> None:
         self.run = run
         self.checkpoints = checkpoints
@@ -240,6 +252,7 @@ class Saving:
         self.every_seconds = 60 * every_minutes
         self.classes = classes
         self.dataset = dataset
+        self.origin = {} if origin is None else {"official": origin}
         self._last = time.monotonic()
 
     def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
@@ -257,6 +270,8 @@ class Saving:
                 "config": trainer.config.to_json(),
                 "nimg": trainer.nimg,
                 "dataset": self.dataset,
+                "versions": versions(),
+                **self.origin,
             },
         )
         self._last = time.monotonic()

@@ -108,3 +108,26 @@ def test_exceptions_are_only_for_real_resolutions(text: str) -> None:
 def test_the_text_form_comes_back() -> None:
     for text in ("16", "16,256:14,512:6,1024:3", "0.001,1024:0.0015"):
         assert str(ByResolution.parse(text)) == text
+
+
+@given(
+    top=st.integers(2, 10),
+    level=st.integers(2, 10),
+    fade=st.floats(0, 1),
+    fade_kimg=st.sampled_from(["600", "0.001", "8,8:4,16:6"]),
+)
+def test_a_position_is_where_the_course_stands_there(
+    top: int, level: int, fade: float, fade_kimg: str
+) -> None:
+    course = schedule(top=top, fade=fade_kimg, hold="5,4:8")
+    if level > top or (level == 2 and fade < 1):
+        with pytest.raises(ValueError, match=f"never (holds|fades in) level {level}"):
+            course.position(level, fade)
+        return
+    nimg = course.position(level, fade)
+    stage = course.at(nimg)
+    length = 1000 * ByResolution.parse(fade_kimg)[level]
+    assert (stage.level, stage.fading) == (level, fade < 1)
+    assert stage.fade == pytest.approx(fade, abs=1 / length)
+    if fade == 1 and nimg > 0:  # the beginning of the stretch
+        assert course.at(nimg - 1).phase != stage.phase
