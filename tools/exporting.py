@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from datasets.errors import DatasetError
 from datasets.progress import progress
 from progan.checkpoint import ModelFile
-from progan.latents import labels_of_seeds, latents_of_seeds
+from progan.labels import labels_of_seeds
+from progan.latents import latents_of_seeds
 from progan.layers import Scaled
 from progan.networks import Generator
 from tools.outputs import landing_file
@@ -209,7 +210,7 @@ def _difference(generator: Generator, path: Path, onnxruntime: ModuleType | None
     for count in _TRIED:
         seeds = range(count)
         points = latents_of_seeds(seeds, generator.latent_size)
-        labels = labels_of_seeds(seeds, generator.label_size)
+        labels = labels_of_seeds(seeds, [1] * generator.label_size)
         given = {LATENTS: points} if labels is None else {LATENTS: points, LABELS: labels}
         with torch.inference_mode():
             tensors = [torch.from_numpy(each) for each in given.values()]
