@@ -176,7 +176,9 @@ class Convolution(Scaled):
     @property
     def transformed(self) -> bool:
         """Whether the layer multiplies less than a plain convolution, between transforms."""
-        return self.side is not None and worthwhile(self.weight, self.side)
+        # A layer that is exported keeps its working weight alone.
+        weight = self._parameters.get("weight")
+        return weight is not None and self.side is not None and worthwhile(weight, self.side)
 
     def working_weight(self) -> Tensor:
         """Scale the stored weight, and transform it where that pays."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from datasets.errors import DatasetError
 from datasets.progress import progress
 from progan.checkpoint import ModelFile
+from progan.convolution import plain_convolutions
 from progan.labels import labels_of_seeds
 from progan.latents import latents_of_seeds
 from progan.layers import Scaled
@@ -135,11 +136,12 @@ def _traced(generator: Generator) -> torch.export.ExportedProgram:
     for parts in (plain.blocks, plain.to_rgb):
         for name in [name for name, part in parts.items() if id(part) not in taking_part]:
             del parts[name]
-    for layer in plain.modules():
-        if isinstance(layer, Scaled):
-            # Scaled once and for all; the weight that is learned is of no use any more.
-            layer.shared = layer.working_weight().detach().contiguous()
-            del layer.weight
+    with plain_convolutions():
+        for layer in plain.modules():
+            if isinstance(layer, Scaled):
+                # Scaled once and for all; the weight that is learned is of no use any more.
+                layer.shared = layer.working_weight().detach().contiguous()
+                del layer.weight
     points = torch.from_numpy(latents_of_seeds(range(_TRACED), generator.latent_size))
     rows = {0: torch.export.Dim("rows")}
     if generator.label_size:
