@@ -11,6 +11,7 @@ from typing import Any, cast
 from datasets.errors import DatasetError
 
 FILE_NAME = "dataset.json"
+LANDMARKS_NAME = "landmarks.csv"
 FORMAT_VERSION = 1
 RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -48,7 +49,7 @@ class Description:
     versions: Mapping[str, str]
     """Versions of the libraries that decoded and resampled."""
     sha256: Mapping[str, str] = field(repr=False)
-    """By file name: hash of the pixels of each level (without header) and of the two tables."""
+    """By file name: hash of the pixels of each level (without header) and of the tables."""
     format_version: int = FORMAT_VERSION
 
     @property
@@ -61,7 +62,8 @@ class Description:
         fields = asdict(self)
         for aside in ("framing", "source", "seed", "versions", "choices"):
             del fields[aside]
-        fields["sha256"] = {k: v for k, v in self.sha256.items() if k != "skipped.csv"}
+        unseen = ("skipped.csv", LANDMARKS_NAME)
+        fields["sha256"] = {k: v for k, v in self.sha256.items() if k not in unseen}
         return _hash(fields)
 
     def text(self) -> str:
@@ -122,7 +124,7 @@ def _parse(fields: object) -> Description:
     count = _integer(given, "count", 1, 2**40)
     versions = _words(given, "versions")
     sha256 = _words(given, "sha256")
-    if set(sha256) != {*level_files(resolution), "index.csv", "skipped.csv"}:
+    if {*sha256} - {LANDMARKS_NAME} != {*level_files(resolution), "index.csv", "skipped.csv"}:
         raise _WrongError("sha256 does not name the files of the dataset")
     for name, value in sha256.items():
         if not _SHA256.fullmatch(value):

@@ -5,7 +5,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from PIL import features
 from datasets import description, index
 from datasets.description import RESOLUTIONS, level_files
 from datasets.errors import DatasetError, UnusableError
+from datasets.faces import Detector
+from datasets.finding import found_faces
 from datasets.framing import Framing
 from datasets.progress import progress
-from datasets.pyramid import SKIPPED_NAME, Dataset, Writer, size_on_disk
+from datasets.pyramid import LANDMARKS_NAME, SKIPPED_NAME, Dataset, Writer, size_on_disk
 from datasets.room import require_room
-from datasets.sources import Source
+from datasets.sources import FacePoints, Faces, Source
 from datasets.stream import permutation
 from datasets.unfinished import Kept, Left, Work, unfinished
 from datasets.workers import Framed, frame_all
@@ -55,6 +57,8 @@ def prepare(
     group_by: re.Pattern[str] | None = None,
     drop_duplicates: bool = False,
     choices: Mapping[str, str | bool] | None = None,
+    detector: Detector | None = None,
+    all_faces: bool = False,
     seconds_between_checkpoints: float = _SECONDS_BETWEEN_CHECKPOINTS,
 ) -> Summary:
     """Make a dataset out of a source, with a progress report on stderr.
@@ -76,6 +80,9 @@ def prepare(
             at all: see `index.group_names`.
         drop_duplicates: whether of pictures with the same bytes only one is taken.
         choices: where classes and faces come from, to be recorded in the description.
+        detector: what finds the faces, for the crop "face"; None where the source knows them. What
+            it found is written to landmarks.csv.
+        all_faces: whether each face is a picture, not only the largest of each photograph.
         seconds_between_checkpoints: how often to make certain what was done.
 
     Raises:
@@ -99,6 +106,11 @@ def prepare(
                 f"--group-by {group_by.pattern} matches no name; one of them is {source.names[0]}."
             )
     versions = _versions()
+    if detector is not None:
+        choices["detector"] = detector.name
+        versions |= detector.versions
+    if all_faces:
+        choices["all_faces"] = True
     # All that the result depends on, besides what is in the pictures.
     command = {
         "framing": str(framing),
@@ -109,12 +121,23 @@ def prepare(
         "choices": choices,
         "versions": versions,
     }
-    # The rows are shuffled once here, so that any stretch of them is a fair sample.
-    items = permutation(len(source.names), seed=seed, epoch=0).tolist()
-    with (
-        unfinished(path, command=command, overwrite=overwrite) as work,
-        _writer(work, source, items, framing) as writer,
-    ):
+    with ExitStack() as stack:
+        work = stack.enter_context(unfinished(path, command=command, overwrite=overwrite))
+        if detector is not None:
+            faces = stack.enter_context(
+                found_faces(
+                    source,
+                    detector,
+                    work.folder.parent.with_suffix(".faces"),
+                    key=_hash(source, source_name, detector.name, detector.versions, versions),
+                    workers=workers,
+                    seconds_between_checkpoints=seconds_between_checkpoints,
+                )
+            )
+            source = Faces(source, faces if all_faces else [found[:1] for found in faces])
+        # The rows are shuffled once here, so that any stretch of them is a fair sample.
+        items = permutation(len(source.names), seed=seed, epoch=0).tolist()
+        writer = stack.enter_context(_writer(work, source, items, framing))
         _Making(source, items, framing, work, writer).run(
             workers, drop_duplicates=drop_duplicates, seconds=seconds_between_checkpoints
         )
@@ -140,10 +163,9 @@ def prepare(
             seed=seed,
             versions=versions,
             skipped=skipped,
-            groups=None
-            if group_by is None
-            else index.group_names([entry.name for entry in writer.entries], group_by),
+            groups=_groups(source, writer.entries, group_by),
             choices=choices,
+            landmarks=None if detector is None else _landmarks(source),
         )
     return Summary(
         dataset=Dataset.open(path),
@@ -216,9 +238,27 @@ def _writer(work: Work, source: Source, items: Sequence[int], framing: Framing) 
     return Writer(work.folder, resolution=resolution, channels=channels)
 
 
-def _hash(source: Source) -> str:
-    """Hash what a source says of its pictures, to know it again."""
-    digest = hashlib.sha256()
+def _groups(
+    source: Source, entries: Sequence[index.Entry], group_by: re.Pattern[str] | None
+) -> list[str | None] | None:
+    """Tell which rows must stay on one side: those of a group, and the faces of a photograph."""
+    photographs = {name: source.photograph_of(item) for item, name in enumerate(source.names)}
+    names = [photographs[entry.name] for entry in entries]
+    if group_by is None:
+        return list(names) if len(set(photographs.values())) < len(photographs) else None
+    # A group may have the name of a photograph; then both stay on one side.
+    groups = index.group_names(names, group_by)
+    return [name if group is None else group for name, group in zip(names, groups, strict=True)]
+
+
+def _landmarks(source: Source) -> list[tuple[str, FacePoints]]:
+    faces = ((name, source.face_of(item)) for item, name in enumerate(source.names))
+    return [(name, face) for name, face in faces if face is not None]
+
+
+def _hash(source: Source, *others: object) -> str:
+    """Hash what a source says of its pictures, and other things, to know it again."""
+    digest = hashlib.sha256(repr(others).encode("ascii", "backslashreplace"))
     for item, name in enumerate(source.names):
         try:
             class_name = source.class_of(item)
@@ -248,7 +288,8 @@ def _refuse_to_destroy(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise DatasetError(f"{path} exists already; choose another name, or give --overwrite.")
-    own = {description.FILE_NAME, index.FILE_NAME, SKIPPED_NAME, *level_files(RESOLUTIONS[-1])}
+    own = {description.FILE_NAME, index.FILE_NAME, SKIPPED_NAME, LANDMARKS_NAME}
+    own |= {*level_files(RESOLUTIONS[-1])}
     if not path.is_dir() or not {inner.name for inner in path.iterdir()} <= own:
         raise DatasetError(
             f"{path} holds other things than a dataset, so it is not overwritten; "

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from datasets import description, index
 from datasets.description import Description, level_files
 from datasets.errors import DatasetError
+from datasets.sources.landmarks import write_landmarks
 
 Pixels = NDArray[np.uint8]
 
 SKIPPED_NAME = "skipped.csv"
+LANDMARKS_NAME = description.LANDMARKS_NAME
 # Hashes are counted and reported in pieces of this size.
 HASHED_BYTES = 2**20
 HEADER_BYTES = 128
@@ -137,6 +139,7 @@ class Writer:
         skipped: Sequence[tuple[str, str]] = (),
         groups: Sequence[str | None] | None = None,
         choices: Mapping[str, str | bool] | None = None,
+        landmarks: Sequence[tuple[str, NDArray[np.float32]]] | None = None,
     ) -> None:
         """Write the tables and the description.
 
@@ -149,6 +152,7 @@ class Writer:
             skipped: name and reason of each picture that was left out.
             groups: the group of each row, which is held out as a whole or not at all.
             choices: how pictures were chosen, classed and split.
+            landmarks: names of faces and their points [4, 2], where they were found for this.
         """
         if not self.entries:
             raise ValueError("a dataset needs a picture")
@@ -164,7 +168,11 @@ class Writer:
         hashes = dict(
             zip(level_files(self._resolution), [h.hexdigest() for h in self._hashes], strict=True)
         )
-        for table in (index.FILE_NAME, SKIPPED_NAME):
+        tables = [index.FILE_NAME, SKIPPED_NAME]
+        if landmarks is not None:
+            write_landmarks(self._folder / LANDMARKS_NAME, landmarks)
+            tables.append(LANDMARKS_NAME)
+        for table in tables:
             hashes[table] = _hash_file(self._folder / table)
         described = Description(
             resolution=self._resolution,
@@ -277,8 +285,7 @@ class Dataset:
     @property
     def hashed_bytes(self) -> int:
         """How many bytes `verify` reads."""
-        names = [*level_files(self.resolution), index.FILE_NAME, SKIPPED_NAME]
-        return sum((self.path / name).stat().st_size for name in names)
+        return sum((self.path / name).stat().st_size for name in self.description.sha256)
 
     def verify(self, advance: Callable[[int], object] = lambda read: None) -> list[str]:
         """Read everything and compare it with the hashes.

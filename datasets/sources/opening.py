@@ -9,6 +9,7 @@ from datasets.kinds import KINDS
 from datasets.sources import cifar, lmdbs, mnist, stylegan, tfrecords
 from datasets.sources.classes import find_classes
 from datasets.sources.drawing import PREFIX, open_drawn
+from datasets.sources.faces import Faces
 from datasets.sources.folders import open_folder
 from datasets.sources.landmarks import find_faces
 from datasets.sources.source import Annotated, Source
@@ -38,6 +39,7 @@ def open_source(
     classes: str | None = None,
     attributes: Path | None = None,
     landmarks: Path | None = None,
+    all_faces: bool = False,
 ) -> Source:
     """Find the pictures that a SOURCE on the command line means.
 
@@ -50,6 +52,7 @@ def open_source(
         classes: where the classes come from, for `find_classes`; None for no classes.
         attributes: the file with the attributes that `classes` names.
         landmarks: a file that tells where the faces are, for `find_faces`.
+        all_faces: whether each of these faces is a picture, not only the first of each photograph.
 
     Raises:
         DatasetError: there is nothing of that name, or no picture in it, or it is damaged; or the
@@ -60,13 +63,12 @@ def open_source(
         source: Source = open_drawn(text, resolution=resolution, channels=channels, seed=seed)
     else:
         source = _open_path(text, kind)
-    if classes is None and landmarks is None:
-        return source
-    return Annotated(
-        source,
-        classes=None if classes is None else find_classes(source, text, classes, attributes),
-        faces=None if landmarks is None else find_faces(source.names, text, landmarks),
-    )
+    if classes is not None:
+        source = Annotated(source, classes=find_classes(source, text, classes, attributes))
+    if landmarks is not None:
+        faces = find_faces(source.names, text, landmarks)
+        source = Faces(source, faces if all_faces else [found[:1] for found in faces])
+    return source
 
 
 def recognize(text: str) -> str:
