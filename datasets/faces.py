@@ -15,6 +15,9 @@ from datasets.errors import DatasetError
 
 Pixels = NDArray[np.uint8]
 
+# The versions that were measured. Not among requirements-extras.txt: with TensorFlow, they take more
+# than a gigabyte.
+_PINNED = ("mtcnn==1.0.0", "tensorflow==2.21.0")
 # A photograph is reduced to this before a face is looked for, in pixels of the longer side: the
 # places get no better with more, and a group of twenty still has faces of some fifty pixels.
 _LONGEST = 1024
@@ -66,9 +69,9 @@ class Mtcnn:
         """
         if not all(importlib.util.find_spec(package) for package in ("mtcnn", "tensorflow")):
             raise DatasetError(
-                "To find faces needs the packages mtcnn and tensorflow; install them with: "
-                "pip install mtcnn==1.0.0 tensorflow==2.21.0 - or tell where the faces are: "
-                "--landmarks FILE"
+                "Finding faces needs the packages mtcnn and tensorflow, which "
+                f"pip install {' '.join(_PINNED)} installs; or give --landmarks FILE, which tells "
+                "where the faces are."
             )
         self.versions: Mapping[str, str] = {
             "mtcnn": metadata.version("mtcnn"),

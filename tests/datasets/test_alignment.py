@@ -76,7 +76,7 @@ def marked(width: int, height: int, points: Points, radius: float) -> Pixels:
     for (x, y), colour in zip(points, [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)], strict=True):
         spot = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2))
         picture += 200 * spot[..., None] * np.array(colour)
-    return np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(picture, 0, 255)), np.uint8)
 
 
 def spot_near(picture: Pixels, place: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
