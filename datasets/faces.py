@@ -15,8 +15,8 @@ from datasets.errors import DatasetError
 
 Pixels = NDArray[np.uint8]
 
-# The versions that were measured. Not among requirements-extras.txt: with TensorFlow, they take more
-# than a gigabyte.
+# The versions that were measured. They are not in requirements-extras.txt, because TensorFlow takes
+# more than a gigabyte.
 _PINNED = ("mtcnn==1.0.0", "tensorflow==2.21.0")
 # A photograph is reduced to this before a face is looked for, in pixels of the longer side: the
 # places get no better with more, and a group of twenty still has faces of some fifty pixels.

@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from datasets.framing import Framing, frame
 from datasets.prepare import prepare
 from datasets.pyramid import Dataset, Writer
 from datasets.sources import Faces, Folder, open_source
+from datasets.sources.landmarks import find_faces
 from tests.datasets.conftest import Program
 from tests.datasets.making import Pixels, file_bytes, noise
 
@@ -355,6 +357,45 @@ def test_corrected_landmarks_are_used_and_a_changed_file_is_noticed(
     assert {*made(photographs, tmp_path / "one", landmarks=path).names} == {
         name for name in told.names if "#" not in name
     }
+
+
+def test_celebas_list_and_ffhqs_file_give_the_viewers_left_first(tmp_path: Path) -> None:
+    celeba = tmp_path / "list_landmarks_celeba.txt"
+    celeba.write_text(
+        "1\nlefteye_x lefteye_y righteye_x righteye_y nose_x nose_y "
+        "leftmouth_x leftmouth_y rightmouth_x rightmouth_y\n"
+        "000001.jpg 69 109 106 113 77 142 73 152 108 154\n"
+    )
+    names = ["000001.jpg", "000002.jpg"]
+    first, second = find_faces(names, "photographs", celeba)
+    assert first.tolist() == [[[69, 109], [106, 113], [73, 152], [108, 154]]]
+    assert second.shape == (0, 4, 2)
+    # Of 68 points, six around each eye and those with the numbers 48 and 54.
+    marks = [[float(number), 2.0 * number] for number in range(68)]
+    entry = {"file_path": "000001.png", "face_landmarks": marks}
+    ffhq = tmp_path / "ffhq.json"
+    ffhq.write_text(json.dumps({"0": {"image": entry, "in_the_wild": entry}}))
+    ((face,),) = find_faces(["000001.png"], "photographs", ffhq)
+    assert face.tolist() == [[38.5, 77.0], [44.5, 89.0], [48.0, 96.0], [54.0, 108.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name,left_eye_x\n", "has no column left_eye_y"),
+        ("HEADER\nother.jpg,1,2,3,4,5,6,7,8\n", "names no picture"),
+        ("HEADER\n00.png,1,2,3,4,5,6,7,inf\n", "no numbers of pixels"),
+        ("HEADER\n00.png,1,2,3,4,5,6,7,x\n", "no numbers of pixels"),
+        ("HEADER\n00.png,1,2,3\n", "4 fields instead of 9"),
+    ],
+)
+def test_wrong_landmarks_get_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    sides = [f"{side}_{part}" for part in ("eye", "mouth") for side in ("left", "right")]
+    header = ",".join(["name", *(f"{side}_{axis}" for side in sides for axis in "xy")])
+    path = tmp_path / "landmarks.csv"
+    path.write_text(text.replace("HEADER", header))
+    with pytest.raises(DatasetError, match=sentence):
+        find_faces(["00.png"], "photographs", path)
 
 
 def test_a_photograph_that_is_called_like_a_face_is_refused() -> None:
