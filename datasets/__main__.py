@@ -81,14 +81,21 @@ def datasets() -> None:
     default="centre",
     show_default=True,
     help="Which square to cut out: the middle; the top, for portraits; the face, turned upright as "
-    "in CelebA-HQ, which needs --landmarks; or the one of size × size pixels that has x pixels at "
-    "its left and y above (25,57,128 for aligned CelebA).",
+    "in CelebA-HQ, found by a detector or told by --landmarks; or the one of size × size pixels "
+    "that has x pixels at its left and y above (25,57,128 for aligned CelebA).",
 )
 @click.option(
     "--landmarks",
     type=_FILE,
     help="Where eyes and mouths are: CelebA's list, FFHQ's JSON, or a CSV file with the columns "
-    "name, left_eye_x, left_eye_y, right_eye_…, left_mouth_…, right_mouth_… (left as seen).",
+    "name, left_eye_x, left_eye_y, right_eye_…, left_mouth_…, right_mouth_… (left as seen); "
+    "such as the landmarks.csv of a dataset whose faces were found, corrected by hand.",
+)
+@click.option(
+    "--all-faces",
+    is_flag=True,
+    help="With --crop face, make a picture of each face in a photograph (photo.jpg, photo.jpg#2 "
+    "and so on), not only of the largest.",
 )
 @click.option(
     "--source-kind",
@@ -153,6 +160,7 @@ def prepare(
     channels: str,
     held_out: float,
     landmarks: Path | None,
+    all_faces: bool,
     source_kind: str | None,
     group_by: re.Pattern[str] | None,
     drop_duplicates: bool,
@@ -173,13 +181,13 @@ def prepare(
     Those that cannot be used are skipped and listed in skipped.csv. When it is interrupted, the
     same command goes on where it was.
     """
-    if (crop == "face") != (landmarks is not None):
-        raise click.UsageError(
-            "--crop face and --landmarks go together: faces are not found without their landmarks."
-        )
+    if crop != "face" and (landmarks is not None or all_faces):
+        option = "--all-faces" if all_faces else "--landmarks"
+        raise click.UsageError(f"{option} needs --crop face.")
     if attributes is not None and classes is None:
         raise click.UsageError("--attributes needs --classes with the names of some of them.")
     from datasets import prepare as making
+    from datasets.faces import Mtcnn
     from datasets.framing import Framing
     from datasets.progress import duration, rate
     from datasets.sources import open_source
@@ -187,6 +195,7 @@ def prepare(
     from datasets.workers import available_processors
 
     colours = int(channels)
+    detector = Mtcnn() if crop == "face" and landmarks is None else None
     summary = making.prepare(
         open_source(
             source,
@@ -197,6 +206,7 @@ def prepare(
             classes=classes,
             attributes=attributes,
             landmarks=landmarks,
+            all_faces=all_faces,
         ),
         dataset,
         framing=Framing(resolution=resolution, channels=colours, crop=crop, upscale=upscale),
@@ -207,6 +217,8 @@ def prepare(
         overwrite=overwrite,
         group_by=group_by,
         drop_duplicates=drop_duplicates,
+        detector=detector,
+        all_faces=all_faces,
         choices={
             name: str(value)
             for name, value in (
@@ -236,7 +248,8 @@ def prepare(
 def describe(dataset: Path, sheet: Path | None) -> None:
     """Tell what DATASET holds and how it was made."""
     from datasets import index, pictures
-    from datasets.pyramid import SKIPPED_NAME, Dataset
+    from datasets.description import SKIPPED_NAME
+    from datasets.pyramid import Dataset
 
     if sheet is not None:
         pictures.format_of(sheet)  # Complain before printing anything.

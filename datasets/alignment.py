@@ -125,7 +125,7 @@ def _padded(
     pixels = np.asarray(part)
     height, width = pixels.shape[:2]
     widths = [(before[1], after[1]), (before[0], after[0])] + [(0, 0)] * (pixels.ndim - 2)
-    mirrored = np.pad(pixels, widths, mode="symmetric")
+    mirrored = np.pad(pixels, widths, mode="reflect")
     blurred = Image.fromarray(mirrored, part.mode).filter(ImageFilter.GaussianBlur(_BLUR * side))
     # How far outside of the picture each pixel lies, as a part of the reach.
     rows = _outside(mirrored.shape[0], before[1], height)

@@ -11,8 +11,10 @@ from typing import Any, cast
 from datasets.errors import DatasetError
 
 FILE_NAME = "dataset.json"
-FORMAT_VERSION = 2  # 1 knew no near duplicates.
+FORMAT_VERSION = 2  # 1 knew neither near duplicates nor landmarks.
+SKIPPED_NAME = "skipped.csv"
 NEAR_DUPLICATES_NAME = "near-duplicates.csv"
+LANDMARKS_NAME = "landmarks.csv"
 RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # Far more than thousands of class names need; a larger file is something else.
@@ -62,7 +64,7 @@ class Description:
         fields = asdict(self)
         for name in ("framing", "source", "seed", "versions", "choices"):
             del fields[name]
-        aside = ("skipped.csv", NEAR_DUPLICATES_NAME)
+        aside = (SKIPPED_NAME, NEAR_DUPLICATES_NAME, LANDMARKS_NAME)
         fields["sha256"] = {k: v for k, v in self.sha256.items() if k not in aside}
         return _hash(fields)
 
@@ -124,8 +126,9 @@ def _parse(fields: object) -> Description:
     count = _integer(given, "count", 1, 2**40)
     versions = _words(given, "versions")
     sha256 = _words(given, "sha256")
-    needed = {*level_files(resolution), "index.csv", "skipped.csv"}
-    if not needed <= set(sha256) <= needed | ({NEAR_DUPLICATES_NAME} if version > 1 else set()):
+    needed = {*level_files(resolution), "index.csv", SKIPPED_NAME}
+    optional = {NEAR_DUPLICATES_NAME, LANDMARKS_NAME} if version > 1 else set()
+    if not needed <= set(sha256) <= needed | optional:
         raise _WrongError("sha256 does not name the files of the dataset")
     for name, value in sha256.items():
         if not _SHA256.fullmatch(value):

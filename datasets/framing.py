@@ -171,7 +171,7 @@ def _cut_face(
     image: Image.Image, framing: Framing, face: NDArray[np.float32] | None
 ) -> Image.Image:
     if face is None:
-        raise UnusableError("no face is known in it")
+        raise UnusableError("no face was found")
     square = face_square(face)
     _require_size(square.side, framing)
     return cut_out(image, square, framing.resolution)

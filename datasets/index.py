@@ -26,7 +26,8 @@ class Entry:
     name: str
     """The picture's name in the source."""
     sha256: str
-    """Hash of the picture's bytes there."""
+    """Hash of the picture's bytes there; of a photograph's face k from the second on, that of its
+    bytes with "#k" behind them."""
     class_name: str | None = None
     split: Split = "train"
     duplicate_of: int | None = None

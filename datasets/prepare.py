@@ -4,7 +4,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,21 @@ from PIL import features
 
 from datasets import description, index, near_duplicates
 from datasets.changes import hash_of_files, hash_of_names
-from datasets.description import NEAR_DUPLICATES_NAME, RESOLUTIONS, level_files
+from datasets.description import (
+    LANDMARKS_NAME,
+    NEAR_DUPLICATES_NAME,
+    RESOLUTIONS,
+    SKIPPED_NAME,
+    level_files,
+)
 from datasets.errors import DatasetError, SourceLostError
+from datasets.faces import Detector
+from datasets.finding import found_faces
 from datasets.framing import Framing
 from datasets.progress import progress
-from datasets.pyramid import SKIPPED_NAME, Dataset, Writer, size_on_disk
+from datasets.pyramid import Dataset, Writer, size_on_disk
 from datasets.room import require_room
-from datasets.sources import Source
+from datasets.sources import FacePoints, Faces, Source
 from datasets.stream import permutation
 from datasets.unfinished import Kept, Left, Work, unfinished
 from datasets.workers import Framed, frame_all
@@ -55,6 +63,8 @@ def prepare(
     group_by: re.Pattern[str] | None = None,
     drop_duplicates: bool = False,
     choices: Mapping[str, str | bool] | None = None,
+    detector: Detector | None = None,
+    all_faces: bool = False,
     seconds_between_checkpoints: float = _SECONDS_BETWEEN_CHECKPOINTS,
 ) -> Summary:
     """Make a dataset out of a source, with a progress report on stderr.
@@ -76,6 +86,9 @@ def prepare(
             at all: see `index.group_names`.
         drop_duplicates: whether of pictures with the same bytes only one is taken.
         choices: where classes and faces come from, to be recorded in the description.
+        detector: what finds the faces, for the crop "face"; None where the source knows them. What
+            it found is written to landmarks.csv.
+        all_faces: whether each face is a picture, not only the largest of each photograph.
         seconds_between_checkpoints: how often to make certain what was done.
 
     Raises:
@@ -89,11 +102,14 @@ def prepare(
         choices["drop_duplicates"] = True
     if group_by is not None:
         choices["group_by"] = group_by.pattern
-        if not any(index.group_names(source.names, group_by)):
+        photographs = [source.photograph_of(item) for item in range(len(source.names))]
+        if not any(index.group_names(photographs, group_by)):
             raise DatasetError(
                 f"--group-by {group_by.pattern} matches no name; one of them is {source.names[0]}."
             )
     versions = _versions()
+    if detector is not None:
+        versions |= detector.versions
     # All that the result depends on, by what the user can change.
     command = {
         "SOURCE": source_name,
@@ -102,21 +118,32 @@ def prepare(
         "--resolution, --channels, --crop or --upscale": str(framing),
         "--held-out": held_out,
         "--seed": seed,
-        "options for classes, faces, groups or duplicates": choices,
-        "versions of Pillow and NumPy": versions,
+        "options for classes, landmarks, groups or duplicates": dict(choices),
+        "--all-faces": all_faces,
+        "detector of faces": None if detector is None else detector.name,
+        "versions of Pillow, NumPy or the detector": versions,
     }
-    # The rows are shuffled once here, so that any stretch of them is a fair sample.
-    items = permutation(len(source.names), seed=seed, epoch=0).tolist()
-    with (
-        unfinished(path, command=command, overwrite=overwrite) as work,
-        _writer(work, source, items, framing) as writer,
-    ):
+    if detector is not None:
+        choices["detector"] = detector.name
+    if all_faces:
+        choices["all_faces"] = True
+    with unfinished(path, command=command, overwrite=overwrite) as work, ExitStack() as stack:
+        if detector is not None:
+            # Before a search that may take hours. How many further faces there are, only it tells.
+            _require_room(path, len(source.names) - len(work.outcomes), framing)
+            faces = found_faces(
+                source,
+                detector,
+                work,
+                workers=workers,
+                seconds_between_checkpoints=seconds_between_checkpoints,
+            )
+            source = Faces(source, faces if all_faces else [found[:1] for found in faces])
+        # The rows are shuffled once here, so that any stretch of them is a fair sample.
+        items = permutation(len(source.names), seed=seed, epoch=0).tolist()
+        writer = stack.enter_context(_writer(work, source, items, framing))
         # What was done before has its room already.
-        require_room(
-            path,
-            size_on_disk(len(items) - len(work.outcomes), framing.resolution, framing.channels),
-            "choose another disk, or a smaller --resolution",
-        )
+        _require_room(path, len(items) - len(work.outcomes), framing)
         _Making(source, items, framing, work, writer).run(
             workers, drop_duplicates=drop_duplicates, seconds=seconds_between_checkpoints
         )
@@ -142,11 +169,10 @@ def prepare(
             seed=seed,
             versions=versions,
             skipped=skipped,
-            groups=None
-            if group_by is None
-            else index.group_names([entry.name for entry in writer.entries], group_by),
+            groups=_groups(source, writer.entries, group_by),
             choices=choices,
             near_duplicates=_near_duplicates(writer, framing.resolution),
+            landmarks=None if detector is None else _landmarks(source),
         )
         # Again: in the hours since, somebody may have put something there.
         _refuse_to_destroy(path, overwrite=overwrite)
@@ -255,6 +281,14 @@ def _writer(work: Work, source: Source, items: Sequence[int], framing: Framing) 
     return Writer(work.folder, resolution=resolution, channels=channels)
 
 
+def _require_room(path: Path, pictures: int, framing: Framing) -> None:
+    require_room(
+        path,
+        size_on_disk(pictures, framing.resolution, framing.channels),
+        "choose another disk, or a smaller --resolution",
+    )
+
+
 def _near_duplicates(writer: Writer, resolution: int) -> dict[int, int] | None:
     if resolution < near_duplicates.SMALLEST_RESOLUTION:
         return None
@@ -263,6 +297,24 @@ def _near_duplicates(writer: Writer, resolution: int) -> dict[int, int] | None:
     levels = {side: writer.level(side) for side in (8, 16, 32)}
     with progress("Looking for near duplicates", total=len(rows), unit="pictures") as bar:
         return near_duplicates.find(levels.__getitem__, rows, bar.advance)
+
+
+def _groups(
+    source: Source, entries: Sequence[index.Entry], group_by: re.Pattern[str] | None
+) -> list[str | None] | None:
+    """Tell which rows must stay on one side: those of a group, and the faces of a photograph."""
+    photographs = {name: source.photograph_of(item) for item, name in enumerate(source.names)}
+    names = [photographs[entry.name] for entry in entries]
+    if group_by is None:
+        return list(names) if len(set(photographs.values())) < len(photographs) else None
+    # A group may have the name of a photograph; then both stay on one side.
+    groups = index.group_names(names, group_by)
+    return [name if group is None else group for name, group in zip(names, groups, strict=True)]
+
+
+def _landmarks(source: Source) -> list[tuple[str, FacePoints]]:
+    faces = ((name, source.face_of(item)) for item, name in enumerate(source.names))
+    return [(name, face) for name, face in faces if face is not None]
 
 
 def _versions() -> dict[str, str]:
@@ -282,7 +334,7 @@ def _refuse_to_destroy(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise DatasetError(f"{path} exists already; choose another name, or give --overwrite.")
-    tables = {index.FILE_NAME, SKIPPED_NAME, NEAR_DUPLICATES_NAME}
+    tables = {index.FILE_NAME, SKIPPED_NAME, NEAR_DUPLICATES_NAME, LANDMARKS_NAME}
     own = {description.FILE_NAME, *tables, *level_files(RESOLUTIONS[-1])}
     if not path.is_dir() or not {inner.name for inner in path.iterdir()} <= own:
         raise DatasetError(

@@ -12,12 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets import description, index
-from datasets.description import NEAR_DUPLICATES_NAME, Description, level_files
+from datasets.description import (
+    LANDMARKS_NAME,
+    NEAR_DUPLICATES_NAME,
+    SKIPPED_NAME,
+    Description,
+    level_files,
+)
 from datasets.errors import DatasetError
+from datasets.sources.landmarks import write_landmarks
 
 Pixels = NDArray[np.uint8]
 
-SKIPPED_NAME = "skipped.csv"
 # Hashes are counted and reported in pieces of this size.
 HASHED_BYTES = 2**20
 HEADER_BYTES = 128
@@ -152,6 +158,7 @@ class Writer:
         groups: Sequence[str | None] | None = None,
         choices: Mapping[str, str | bool] | None = None,
         near_duplicates: Mapping[int, int] | None = None,
+        landmarks: Sequence[tuple[str, NDArray[np.float32]]] | None = None,
     ) -> None:
         """Write the tables and the description.
 
@@ -166,6 +173,7 @@ class Writer:
             choices: how pictures were chosen, classed and split.
             near_duplicates: for rows that are nearly the same as an earlier one, that row; None if
                 nobody has looked.
+            landmarks: names of faces and their points [4, 2], where they were found for this.
         """
         if not self.entries:
             raise ValueError("a dataset needs a picture")
@@ -187,6 +195,9 @@ class Writer:
         if near_duplicates is not None:
             index.write_near_duplicates(self._folder / NEAR_DUPLICATES_NAME, near_duplicates)
             tables.append(NEAR_DUPLICATES_NAME)
+        if landmarks is not None:
+            write_landmarks(self._folder / LANDMARKS_NAME, landmarks)
+            tables.append(LANDMARKS_NAME)
         for table in tables:
             hashes[table] = _hash_file(self._folder / table)
         described = Description(

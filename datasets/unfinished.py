@@ -1,9 +1,10 @@
 """A dataset in the making, which outlives the program that makes it.
 
-Beside its final place, a hidden folder holds the files so far and a journal of what became of each
-picture. Checkpoints in the journal carry hashes of the files and of the journal itself, so that
-whoever goes on knows that everything up to there is as it was written; what came later is done
-again. Once whole, the dataset moves to its final place in one step, as all outputs do.
+Beside its final place, a hidden folder holds the files so far, a journal of what became of each
+picture and, where faces are looked for, a record of them. Checkpoints in the journal carry hashes
+of the files and of the journal itself, so that whoever goes on knows that everything up to there is
+as it was written; what came later is done again. Once whole, the dataset moves to its final place
+in one step, as all outputs do.
 """
 
 import errno
@@ -29,7 +30,7 @@ else:
     import fcntl
 
 _FORMAT = 1
-_JOURNAL, _LOCK, _DATASET = "journal", "lock", "dataset"
+_JOURNAL, _LOCK, _DATASET, _FACES = "journal", "lock", "dataset", "faces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,23 @@ class Work:
     """What became of the first pictures, in order, up to the last checkpoint; empty at first."""
     digests: list[str] = field(default_factory=list)
     """Hashes of the files at that point, as they were given to `checkpoint`."""
+    searched: int = 0
+    """In how many of the first pictures faces were looked for, as was given to `note_faces`."""
     _command: Mapping[str, object] = field(default_factory=dict)
     _journal: BinaryIO | None = None
     _hash: Any = field(default_factory=hashlib.sha256)
     _saved: int = 0
+
+    @property
+    def faces(self) -> Path:
+        """Where to write down the faces that were found, with `key`, so as to know them again."""
+        return self.folder.parent / _FACES
+
+    @property
+    def key(self) -> str:
+        """A hash that is another one for every other command."""
+        command = json.dumps(self._command, sort_keys=True)
+        return hashlib.sha256(command.encode("ascii")).hexdigest()
 
     def note(self, outcome: Outcome) -> None:
         """Note what became of the next picture."""
@@ -75,6 +89,15 @@ class Work:
         else:
             self._write("left", outcome.reason)
         self.outcomes.append(outcome)
+
+    def note_faces(self, count: int) -> None:
+        """Note that the faces of the first `count` pictures are certain: all is kept from now on.
+
+        Nothing may have been noted since the last checkpoint.
+        """
+        self.searched = count
+        self._write("faces", count)
+        self.checkpoint(self.digests)
 
     def checkpoint(self, digests: list[str]) -> None:
         """Make all that was noted so far certain. The files must be on the disk already."""
@@ -85,7 +108,7 @@ class Work:
         self.digests, self._saved = digests, len(self.outcomes)
 
     def restart(self) -> None:
-        """Throw everything away and begin anew."""
+        """Throw everything away but the faces that were found, and begin anew."""
         self._close()
         if self.folder.is_dir():
             shutil.rmtree(self.folder)
@@ -95,6 +118,8 @@ class Work:
         self._journal = (self.folder.parent / _JOURNAL).open("wb")
         self._hash = hashlib.sha256()
         self._write("command", _FORMAT, self._command)
+        if self.searched:
+            self.note_faces(self.searched)
 
     def _write(self, *line: object) -> None:
         assert self._journal is not None
@@ -145,21 +170,22 @@ def unfinished(
             begun = True
             yield work
             settle(work.folder, final, overwrite=overwrite)
-        work._saved = 0
+        work._saved = work.searched = 0
     except BaseException:
         # Ctrl-C may come when it has just arrived.
         if not work.folder.is_dir():
-            work._saved = 0
-        elif work._saved and begun:
+            work._saved = work.searched = 0
+        if begun and (work._saved or work.searched):
+            faces, count = ("", work._saved) if work._saved else ("faces of the ", work.searched)
             click.echo(
-                f"Kept the first {work._saved} pictures in {place}; "
+                f"Kept the {faces}first {count} pictures in {place}; "
                 "the same command goes on from there.",
                 err=True,
             )
         raise
     finally:
         work._close()
-        if work._saved:
+        if work._saved or work.searched:
             lock.close()
         else:
             _clear_away(place, lock)
@@ -182,13 +208,14 @@ def _named_after(final: Path) -> Iterator[None]:
 def _continue(work: Work, place: Path, final: Path, *, overwrite: bool) -> None:
     journal = place / _JOURNAL
     command, end = _read(journal, work) if journal.is_file() else (None, 0)
-    if not work.outcomes or not work.folder.is_dir():
+    if not end or not work.folder.is_dir():
         work.restart()
     elif command == work._command:
         work._journal = journal.open("r+b")
         work._journal.truncate(end)
         work._journal.seek(end)
     elif overwrite:
+        work.searched = 0
         work.restart()
     else:
         raise DatasetError(
@@ -214,7 +241,7 @@ def _read(journal: Path, work: Work) -> tuple[object, int]:
     command: object = None
     outcomes: list[Outcome] = []
     digest = hashlib.sha256()
-    position = end = saved = 0
+    position = end = saved = searched = 0
     with journal.open("rb") as file:
         for line in file:
             # The last line may be half written, and yet look whole.
@@ -231,10 +258,13 @@ def _read(journal: Path, work: Work) -> tuple[object, int]:
                     outcomes.append(Kept(sha256, class_name))
                 case ["left", str(reason)]:
                     outcomes.append(Left(reason))
+                case ["faces", int(count)]:
+                    searched = count
                 case ["checkpoint", int(count), list(digests), str(before)] if (
                     count == len(outcomes) and before == digest.hexdigest()
                 ):
                     saved, work.digests = count, digests
+                    work.searched = searched
                 case _:
                     break
             digest.update(line)
@@ -285,7 +315,8 @@ def _clear_away(place: Path, lock: BinaryIO) -> None:
     """
     with suppress(OSError):
         shutil.rmtree(place / _DATASET, ignore_errors=True)
-        (place / _JOURNAL).unlink(missing_ok=True)
+        for name in (_JOURNAL, _FACES):
+            (place / name).unlink(missing_ok=True)
     if sys.platform == "win32":
         lock.close()  # Windows removes no open files.
     with suppress(OSError):

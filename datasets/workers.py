@@ -1,4 +1,4 @@
-"""Framing pictures in several processes, in order, in bounded memory."""
+"""Work on pictures in several processes, in order, in bounded memory."""
 
 import hashlib
 import multiprocessing
@@ -6,10 +6,12 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ from datasets.sources import Source
 
 # Finished pictures that a worker may hold while the others catch up.
 _AHEAD = 4
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,29 @@ def frame_all(
     Raises:
         DatasetError: a worker died; `SourceLostError`: the source cannot be read any more.
     """
+    return work_through(partial(_frame_one, source, framing), items, workers)
+
+
+def work_through(
+    task: Callable[[int], Result], items: Sequence[int], workers: int
+) -> Generator[Result, None, None]:
+    """Do a task for each item. Close the generator, so that no worker stays behind.
+
+    Args:
+        task: what to do; it goes to other processes, and so do its results.
+        items: for which items, in which order.
+        workers: number of processes; with 1, the work is done in this one.
+
+    Yields:
+        One result for each item, in their order, whatever the number of workers.
+
+    Raises:
+        DatasetError: a worker died; `SourceLostError`: the source cannot be read any more.
+    """
     workers = min(workers, len(items))
     if workers <= 1:
         for item in items:
-            yield _frame_one(source, item, framing)
+            yield task(item)
         return
     # Spawned and not forked: the same on every system, and no worker inherits half a lock. Each
     # takes every n-th item and answers through a pipe of its own, so the order follows from where
@@ -85,7 +108,7 @@ def frame_all(
                 answers.append(stack.enter_context(closing(receiver)))
                 process = context.Process(
                     target=_serve,
-                    args=(sender, source, items[first::workers], framing),
+                    args=(sender, task, items[first::workers]),
                     daemon=True,
                 )
                 process.start()
@@ -95,7 +118,7 @@ def frame_all(
                 sender.close()
         for number in range(len(items)):
             try:
-                result: Framed | Skipped | _Stopped = answers[number % workers].recv()
+                result: Result | _Stopped = answers[number % workers].recv()
             except (EOFError, OSError):  # Between two answers, or in the middle of one.
                 raise DatasetError(
                     "A worker process died, perhaps because memory ran out; "
@@ -113,7 +136,7 @@ def available_processors() -> int:
     return os.cpu_count() or 1
 
 
-def _frame_one(source: Source, item: int, framing: Framing) -> Framed | Skipped:
+def _frame_one(source: Source, framing: Framing, item: int) -> Framed | Skipped:
     try:
         class_name = source.class_of(item)
         picture = source.load(item)
@@ -124,18 +147,22 @@ def _frame_one(source: Source, item: int, framing: Framing) -> Framed | Skipped:
         return Skipped(f"cannot be read: {error.strerror or type(error).__name__}")
     except MemoryError:
         return Skipped("needs more memory than there is")
-    data = picture if isinstance(picture, bytes) else picture.tobytes()
-    return Framed(levels, hashlib.sha256(data).hexdigest(), class_name)
+    digest = hashlib.sha256(picture if isinstance(picture, bytes) else picture.tobytes())
+    number = source.number_of(item)
+    if number > 1:
+        # Another face of the same photograph is no duplicate of the first.
+        digest.update(f"#{number}".encode("ascii"))
+    return Framed(levels, digest.hexdigest(), class_name)
 
 
-def _serve(answers: Connection, source: Source, items: Sequence[int], framing: Framing) -> None:
-    """Frame `items` and send the results, as the whole life of a worker process."""
-    outbox: queue.Queue[Framed | Skipped | _Stopped | None] = queue.Queue(_AHEAD)
+def _serve(answers: Connection, task: Callable[[int], Result], items: Sequence[int]) -> None:
+    """Do the task for `items` and send the results, as the whole life of a worker process."""
+    outbox: queue.Queue[tuple[Result | _Stopped] | None] = queue.Queue(_AHEAD)
 
     def send() -> None:
         while (result := outbox.get()) is not None:
             try:
-                answers.send(result)
+                answers.send(result[0])
             except ConnectionError:
                 os._exit(1)  # Nobody listens any more: the program was stopped, or killed.
 
@@ -144,9 +171,9 @@ def _serve(answers: Connection, source: Source, items: Sequence[int], framing: F
     sender.start()
     try:
         for item in items:
-            outbox.put(_frame_one(source, item, framing))
+            outbox.put((task(item),))
     except DatasetError as error:
-        outbox.put(_Stopped(str(error)))
+        outbox.put((_Stopped(str(error)),))
     finally:
         outbox.put(None)
         sender.join()

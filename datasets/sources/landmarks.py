@@ -1,8 +1,9 @@
 """Where faces are, from files that say it."""
 
+import csv
 import json
-import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,16 @@ _COLUMNS = [
 _POINTS = 68
 _LEFT_EYE, _RIGHT_EYE, _LEFT_CORNER, _RIGHT_CORNER = slice(36, 42), slice(42, 48), 48, 54
 _WILD = "in-the-wild"
+# How further faces of a photograph are called, after `face_name`.
+_FURTHER = re.compile(r"(.*)#([1-9][0-9]{0,5})", re.DOTALL)
 
 Points = tuple[float, ...]
 
 
-def find_faces(names: Sequence[str], source: str, path: Path) -> NDArray[np.float32]:
+def find_faces(names: Sequence[str], source: str, path: Path) -> list[NDArray[np.float32]]:
     """Tell where the faces in pictures are.
+
+    A row named photo.jpg#2 is the second face of photo.jpg, if that has a row too.
 
     Args:
         names: names of the pictures.
@@ -42,8 +47,8 @@ def find_faces(names: Sequence[str], source: str, path: Path) -> NDArray[np.floa
             of the upright picture, left as seen.
 
     Returns:
-        [N, 4, 2]: left eye, right eye, left and right corner of the mouth, as x and y; not a number
-        (NaN) for pictures that the file does not know.
+        The faces of each picture, [F, 4, 2]: left eye, right eye, left and right corner of the
+        mouth, as x and y; none for pictures that the file does not know.
 
     Raises:
         DatasetError: the file cannot be read, is none of these, or knows none of the pictures.
@@ -57,10 +62,51 @@ def find_faces(names: Sequence[str], source: str, path: Path) -> NDArray[np.floa
             name: _points(row, f"{path}: the points of {name}")
             for name, row in read_table(path, _COLUMNS).items()
         }
-    nowhere = (math.nan,) * 8
-    found = find_all(table, names, file=path, source=source)
-    points = np.array([nowhere if each is None else each for each in found], np.float32)
-    return points.reshape(-1, 4, 2)
+    firsts, further = _split(table, names)
+    found = find_all(firsts, names, file=path, source=source)
+    nowhere = np.empty((0, 4, 2), np.float32)
+    return [
+        nowhere
+        if first is None
+        else np.array([points for _, points in [first, *further[first[0]]]], np.float32).reshape(
+            -1, 4, 2
+        )
+        for first in found
+    ]
+
+
+def write_landmarks(path: Path, faces: Iterable[tuple[str, NDArray[np.float32]]]) -> None:
+    """Write a CSV file that `find_faces` reads, to the last bit.
+
+    Args:
+        path: the file.
+        faces: names of faces and their points, [4, 2].
+    """
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *_COLUMNS])
+        for name, points in faces:
+            # The shortest text that is read as the same float32.
+            writer.writerow([name, *(str(value) for value in points.ravel())])
+
+
+def _split(
+    table: dict[str, Points], names: Sequence[str]
+) -> tuple[dict[str, tuple[str, Points]], dict[str, list[tuple[str, Points]]]]:
+    """Part the rows of further faces from those of photographs, which they are listed under."""
+    photographs = set(names)
+    firsts: dict[str, tuple[str, Points]] = {}
+    numbered: dict[str, list[tuple[int, str]]] = {}
+    for name, points in table.items():
+        match = _FURTHER.fullmatch(name)
+        if match is not None and match[1] in table and name not in photographs:
+            numbered.setdefault(match[1], []).append((int(match[2]), name))
+        else:
+            firsts[name] = (name, points)
+    further = {
+        name: [(each, table[each]) for _, each in sorted(numbered.get(name, []))] for name in firsts
+    }
+    return firsts, further
 
 
 def _points(values: Sequence[object], what: str) -> Points:

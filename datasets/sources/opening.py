@@ -8,6 +8,7 @@ from datasets.kinds import KINDS
 from datasets.sources import cifar, lmdbs, mnist, remote, stylegan, tfrecords
 from datasets.sources.classes import find_classes
 from datasets.sources.drawing import PREFIX, open_drawn
+from datasets.sources.faces import Faces
 from datasets.sources.files import File, LocalFile
 from datasets.sources.folders import open_folder
 from datasets.sources.landmarks import find_faces
@@ -38,6 +39,7 @@ def open_source(
     classes: str | None = None,
     attributes: Path | None = None,
     landmarks: Path | None = None,
+    all_faces: bool = False,
 ) -> Source:
     """Find the pictures that a SOURCE on the command line means.
 
@@ -50,6 +52,7 @@ def open_source(
         classes: where the classes come from, for `find_classes`; None for no classes.
         attributes: the file with the attributes that `classes` names.
         landmarks: a file that tells where the faces are, for `find_faces`.
+        all_faces: whether each of these faces is a picture, not only the first of each photograph.
 
     Raises:
         DatasetError: there is nothing of that name, or no picture in it, or it is damaged; or the
@@ -63,14 +66,13 @@ def open_source(
         source = open_drawn(text, resolution=resolution, channels=channels, seed=seed)
     else:
         source = _open_path(text, kind or recognize(text))
-    if classes is None and landmarks is None:
-        return source
     name = remote.shown(text)
-    return Annotated(
-        source,
-        classes=None if classes is None else find_classes(source, name, classes, attributes),
-        faces=None if landmarks is None else find_faces(source.names, name, landmarks),
-    )
+    if classes is not None:
+        source = Annotated(source, classes=find_classes(source, name, classes, attributes))
+    if landmarks is not None:
+        faces = find_faces(source.names, name, landmarks)
+        source = Faces(source, faces if all_faces else [found[:1] for found in faces])
+    return source
 
 
 def recognize(text: str) -> str:

@@ -62,27 +62,33 @@ class Source(ABC):
         """Give where the picture's face is, [4, 2], if that is known."""
         return None
 
+    def photograph_of(self, item: int) -> str:
+        """Name the photograph that the picture is a part of: itself, where it is a whole one."""
+        return self.names[item]
+
+    def number_of(self, item: int) -> int:
+        """Tell which part of its photograph the picture is, counted from 1."""
+        return 1
+
 
 class Annotated(Source):
-    """Another source, with classes or faces from elsewhere."""
+    """Another source, with classes from elsewhere."""
 
     def __init__(
         self,
         source: Source,
         *,
-        classes: Sequence[str | None] | None = None,
-        faces: NDArray[np.float32] | None = None,
+        classes: Sequence[str | None],
     ) -> None:
         """Add to a source.
 
         Args:
             source: where the pictures are.
             classes: the class of each, None for a picture without, which is then unusable.
-            faces: points of each, [N, 4, 2]; not a number (NaN) where there is no face.
         """
         self.names = source.names
         self.labels = source.labels
-        self._source, self._classes, self._faces = source, classes, faces
+        self._source, self._classes = source, classes
 
     def load(self, item: int) -> bytes | Pixels:
         """Give a picture of the other source."""
@@ -90,19 +96,10 @@ class Annotated(Source):
 
     def class_of(self, item: int) -> str | None:
         """Give the name of the picture's class."""
-        if self._classes is None:
-            return None
         name = self._classes[item]
         if name is None:
             raise UnusableError("has no class")
         return name
-
-    def face_of(self, item: int) -> FacePoints | None:
-        """Give where the picture's face is."""
-        if self._faces is None or not np.isfinite(self._faces[item]).all():
-            return None
-        points: FacePoints = self._faces[item]
-        return points
 
 
 def is_picture(name: str) -> bool:

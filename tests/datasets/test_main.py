@@ -65,7 +65,7 @@ def test_verify_tells_the_damage_with_its_exit_status(program: Program, tmp_path
         (["prepare", "drawn:9", "d"], 2, "--resolution"),
         (["prepare", "drawn:9"], 2, "DATASET"),
         (["prepare", "drawn:9", "d", "--resolution", 100], 2, "power of two"),
-        (["prepare", "drawn:9", "d", "--resolution", 8, "--crop", "face"], 2, "--landmarks"),
+        (["prepare", "drawn:9", "d", "--resolution", 8, "--landmarks", __file__], 2, "--crop face"),
         (["prepare", "drawn:9", "d", "--resolution", 8, "--crop", "left"], 2, "neither centre"),
         (["prepare", "drawn:9", "d", "--resolution", 8, "--landmarks", "no.csv"], 2, "no.csv"),
         (["prepare", "drawn:9", "d", "--resolution", 8, "--group-by", "("], 2, "no regular"),
