@@ -213,6 +213,8 @@ def _device(name: str) -> "torch.device":
     """Find the device that `--device` means."""
     import torch
 
+    from progan.memory import keep_freed_memory
+
     if name == "auto":
         if torch.cuda.is_available():
             name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
@@ -226,6 +228,8 @@ def _device(name: str) -> "torch.device":
         raise click.BadParameter(
             f"{name!r} cannot be used on this machine ({reason})", param_hint="--device"
         ) from None
+    if device.type == "cpu":
+        keep_freed_memory()
     # The same run gives the same bits: no kernel is chosen by a race, none adds in random order.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

@@ -85,6 +85,7 @@ def find_device(name: str) -> "torch.device":
     """
     import torch
 
+    from progan.memory import keep_freed_memory
     from tools.drawing import best_device
 
     try:
@@ -96,6 +97,8 @@ def find_device(name: str) -> "torch.device":
         raise click.BadParameter(
             f"{name!r} cannot be used on this machine ({reason})", param_hint="--device"
         ) from None
+    if where.type == "cpu":
+        keep_freed_memory()
     return where
 
 
