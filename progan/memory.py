@@ -27,4 +27,5 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError):
         return False
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _AT_ONCE))
-    return all([adjust(name, value) for name, value in settings])
+    taken = [adjust(name, value) for name, value in settings]
+    return all(taken)
