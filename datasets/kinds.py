@@ -8,7 +8,7 @@ KINDS: dict[str, str] = {
     "lmdb": "an LSUN database (a folder that holds data.mdb), or a folder of several",
     "cifar": "a folder with CIFAR-10 or CIFAR-100, binary version or Python's",
     "mnist": "a folder with MNIST's IDX files, .gz or not; 28 pixels are padded to 32",
-    "drawn": "drawn:N, for N faces drawn by program, which need no download",
+    "drawn": "drawn:N, for N faces drawn by program, without any download; labels: glasses or not",
 }
 
 ADDRESSES = """\

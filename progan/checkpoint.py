@@ -84,12 +84,19 @@ class ModelFile:
     Attributes:
         generator: standing at the file's level and fade, for inference.
         classes: names of the classes; empty without.
+        class_counts: how many training images of each class there were; where nobody says, each
+            class counts the same. Empty without classes.
         trained: how it was trained: configuration, images shown, dataset; JSON values.
     """
 
     generator: Generator
     classes: tuple[str, ...] = ()
+    class_counts: tuple[int, ...] = ()
     trained: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.class_counts:
+            object.__setattr__(self, "class_counts", (1,) * self.generator.label_size)
 
 
 def save_model(
@@ -97,6 +104,7 @@ def save_model(
     generator: Generator,
     *,
     classes: tuple[str, ...] = (),
+    class_counts: tuple[int, ...] = (),
     trained: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a generator as a model file.
@@ -107,6 +115,7 @@ def save_model(
         path: where to write; an existing file is replaced when the new one is whole.
         generator: standing at some level and fade.
         classes: names of its classes.
+        class_counts: how many training images of each class there were; empty where unknown.
         trained: how it was trained, JSON values.
 
     Raises:
@@ -125,6 +134,7 @@ def save_model(
         "level": generator.level,
         "fade": generator.fade,
         "classes": list(classes),
+        "class_counts": list(class_counts),
         "trained": dict(trained or {}),
     }
     write_atomically(path, tensors, metadata)
@@ -175,13 +185,28 @@ def read_model(path: Path | str, device: torch.device | str = "cpu") -> ModelFil
         generator.load_state_dict({k: t.float() for k, t in tensors.items()}, assign=True)
         generator.stand(metadata["level"], metadata["fade"])
         classes = tuple(str(name) for name in metadata["classes"])
-        if len(classes) not in (0, generator.label_size):
+        if len(classes) not in (0, generator.label_size) or len(set(classes)) < len(classes):
             raise ValueError("it does not name each of its classes")
+        class_counts = _class_counts(metadata, generator.label_size)
         trained = dict(metadata["trained"])
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ProganError(f"{path} is not a usable model file: {error}") from None
     generator.requires_grad_(False).eval().to(device)
-    return ModelFile(generator=generator, classes=classes, trained=trained)
+    return ModelFile(
+        generator=generator, classes=classes, class_counts=class_counts, trained=trained
+    )
+
+
+def _class_counts(metadata: Mapping[str, Any], label_size: int) -> tuple[int, ...]:
+    """Read how many training images of each class there were, if the file says."""
+    counts = metadata.get("class_counts", [])
+    if len(counts) not in (0, label_size):
+        raise ValueError("it does not count each of its classes")
+    if not all(type(count) is int and 0 <= count < 2**40 for count in counts):
+        raise ValueError("its classes have impossible numbers of images")
+    if counts and (sum(counts) == 0 or sum(counts) >= 2**62):
+        raise ValueError("its classes have no images")
+    return tuple(counts)
 
 
 def load(path: Path | str, device: torch.device | str = "cpu") -> Generator:

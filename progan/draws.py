@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     MIRROR = 5
     MIXING = 6
     SAMPLES = 7
+    SAMPLE_LABELS = 8
 
 
 def random_numbers(seed: int, purpose: Purpose, nimg: int) -> np.random.Generator:

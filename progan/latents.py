@@ -31,11 +31,6 @@ def latents_of_seeds(seeds: Sequence[int], latent_size: int) -> np.ndarray:
     return points
 
 
-def labels_of_seeds(seeds: Sequence[int], label_size: int) -> np.ndarray | None:
-    """Give one class number a seed, int64 [N]: each class in turn; None without classes."""
-    return np.array(seeds, dtype=np.int64) % label_size if label_size else None
-
-
 def random_latents(generator: Generator, seeds: Sequence[int]) -> Tensor:
     """Draw one latent vector a seed for a generator, float32 [N, latent_size] on its device."""
     device = next(generator.parameters()).device
@@ -159,6 +154,24 @@ class SmoothWalk:
         """List the blocks of noise that hold frames first … first + count - 1, wrapped."""
         frames = np.arange(first, first + min(count, self.frames)) % self.frames
         return [int(block) for block in np.unique(frames // self.BLOCK)]
+
+
+class StillWalk:
+    """No walk: chosen latents that stay where they are, for films in which something else moves.
+
+    Args:
+        frames: length of the film.
+        points: [cells, latent_size].
+    """
+
+    def __init__(self, *, frames: int, points: np.ndarray) -> None:
+        self.frames = frames
+        self.cells = len(points)
+        self.points = points
+
+    def chunk(self, start: int, count: int) -> np.ndarray:
+        """Give the latents of some frames, float32 [count, cells, latent_size]."""
+        return np.tile(self.points, (count, 1, 1))
 
 
 class SeedWalk:

@@ -123,7 +123,9 @@ class Generator(GrowingNetwork):
         Args:
             latents: [N, latent_size], standard normal; only their direction counts, since they are
                 brought to unit root mean square.
-            labels: class numbers [N], needed if there are classes and only then.
+            labels: class numbers [N], needed if there are classes and only then; or the weights of
+                all classes, float [N, label_size], which lead from class to class. Training knows
+                one-hot weights alone.
 
         Returns:
             Images [N, num_channels, 2**level, 2**level], nominally in [-1, 1] but not clipped.
@@ -154,10 +156,12 @@ class Generator(GrowingNetwork):
             raise ValueError(
                 f"this generator has {self.label_size} classes: call it with latents and labels"
             )
+        if labels.is_floating_point() and labels.shape == (len(latents), self.label_size):
+            return torch.cat([latents, labels.to(latents.dtype)], dim=1)
         if labels.shape != latents.shape[:1] or labels.is_floating_point():
             raise ValueError(
-                f"labels must be whole class numbers [{len(latents)}], not {labels.dtype} "
-                f"{list(labels.shape)}"
+                f"labels must be whole class numbers [{len(latents)}], or weights of the classes "
+                f"[{len(latents)}, {self.label_size}], not {labels.dtype} {list(labels.shape)}"
             )
         # Elsewhere than on the CPU, to look at the numbers would stop the device at every step.
         if labels.is_cpu and not bool(((labels >= 0) & (labels < self.label_size)).all()):

@@ -130,6 +130,14 @@ class Trainer:
             fused=True,
         )
 
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """How many training images of each class there are; empty without classes."""
+        if self.config.label_size == 0 or self.data.labels is None:
+            return ()
+        counts = np.bincount(self.data.labels, minlength=self.config.label_size)
+        return tuple(int(count) for count in counts)
+
     def _move_to(self, nimg: int) -> None:
         """Stand where the schedule says for a number of images shown."""
         self.nimg = nimg

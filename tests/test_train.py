@@ -19,8 +19,10 @@ from PIL import Image
 import train
 from datasets import door
 from datasets.__main__ import datasets as datasets_main
+from datasets.pyramid import Dataset
 from progan.checkpoint import read_model
 from progan.errors import ProganError
+from progan.latents import latents_of_seeds
 from progan.objectives import critic_objective
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,8 +140,6 @@ def test_the_last_sample_grid_shows_the_average_generator(
 ) -> None:
     run = tmp_path / "run"
     assert program(dataset, run, *TINY, "--kimg", "0.3").status == 0
-    from progan.latents import latents_of_seeds
-
     generator = read_model(run).generator
     with torch.no_grad():
         images = generator(torch.from_numpy(latents_of_seeds(range(64), generator.latent_size)))
@@ -268,15 +268,32 @@ def test_classes_are_trained_and_named_in_the_model(program: Door, tmp_path: Pat
     data, run = tmp_path / "data", tmp_path / "run"
     datasets_main(
         ["prepare", str(tmp_path / "photographs"), str(data), "--resolution", "16",
-         "--classes", "folders", "--workers", "1"],
+         "--classes", "folders", "--held-out", "0.25", "--workers", "1"],
         standalone_mode=False,
     )  # fmt: skip
-    ended = program(data, run, *TINY, "--kimg", "0.1")
+    ended = program(data, run, *TINY, "--kimg", "0.1", "--metric", "ms-ssim")
     assert ended.status == 0, ended.err
     model = read_model(run)
     assert model.classes == ("cold", "warm")
-    line = json.loads((run / "log.jsonl").read_text().splitlines()[0])
-    assert line["loss/class_of_reals"] > 0
+    labels = Dataset.open(data).labels
+    assert labels is not None
+    trained_on = np.bincount(labels[Dataset.open(data).rows("train")])
+    assert model.class_counts == tuple(trained_on)
+
+    # The sample grid: a row for each class, of the same eight faces.
+    assert (run / "samples" / "classes.txt").read_text().splitlines() == ["cold", "warm"]
+    sheet = np.asarray(Image.open(max((run / "samples").glob("*.png"))))
+    assert sheet.shape == (32, 128, 3)
+    points = torch.from_numpy(latents_of_seeds(range(8), model.generator.latent_size))
+    factor = 16 // 2**model.generator.level
+    for label in range(2):
+        images = model.generator(points, torch.full((8,), label))
+        cells = (images.clamp(-1, 1) * 127.5 + 127.5).round().numpy().transpose(0, 2, 3, 1)
+        row = sheet[16 * label : 16 * label + 16 : factor, ::factor]
+        np.testing.assert_array_equal(row, np.concatenate(list(cells), axis=1))
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert max(line.get("loss/class_of_reals", 0) for line in lines) > 0
+    assert max(line.get("metrics/ms-ssim/held-out", 0) for line in lines) > 0
 
 
 def test_measuring_while_training_changes_no_weight(

@@ -58,7 +58,13 @@ def _kind_of_output(out: Path, format_name: str | None, grid: bool) -> str:
     default=None,
     help="npy: one file of the network's own float32 output [N, C, H, W], unclipped.",
 )
-@options.class_name
+@click.option(
+    "--class",
+    "class_names",
+    multiple=True,
+    help="Name or number of the class; repeatable. By default a grid has one row a class, and "
+    "single pictures have classes as often as the training images.",
+)
 @options.device
 @options.overwrite
 def generate(
@@ -69,17 +75,22 @@ def generate(
     grid: tuple[int, int] | None,
     zoom: int,
     format_name: str | None,
-    class_name: str | None,
+    class_names: tuple[str, ...],
     device: str,
     overwrite: bool,
 ) -> None:
     """Draw pictures: a folder of single ones, a grid as one file, or numbers.
 
-    OUT is a folder of pictures, or a file where its name ends in .png, .jpg or .npy.
+    OUT is a folder of pictures, or a file where its name ends in .png, .jpg or .npy. A grid of
+    several classes, or of all classes of a model that has some, shows one class in each row and the
+    same faces in all of them; where it has rows for more faces, all classes come again below.
     """
     from progan.latents import latents_of_seeds
     from tools import drawing
     from tools import generate as work
+    from tools.class_rows import ClassRows
+    from tools.classes import class_names as names_of_classes
+    from tools.classes import find_class, told
 
     if seeds is not None and latents_file is not None:
         raise click.UsageError("Give either --seeds or --latents, not both.")
@@ -90,30 +101,44 @@ def generate(
         raise click.UsageError("--zoom is for grids.")
     options.refuse_input_as_output(out, model, latents_file)
     loaded = options.read_model(model, device)
-    latent_size = loaded.generator.latent_size
-    if latents_file is None:
-        numbers = seeds or list(range(grid[0] * grid[1] if grid else 64))
-        points = latents_of_seeds(numbers, latent_size)
-    else:
-        points = drawing.read_latents(latents_file, latent_size)
-        numbers = list(range(len(points)))
-    labels = options.labels_for(loaded, class_name, numbers)
+    classes = [find_class(loaded, name) for name in class_names]
+    if len(set(classes)) < len(classes):
+        raise click.BadParameter("a class is named twice", param_hint="--class")
+    points = None
+    if latents_file is not None:
+        points = drawing.read_latents(latents_file, loaded.generator.latent_size)
+        seeds = list(range(len(points)))
+    rows = None
+    if kind == "sheet" and loaded.generator.label_size > 0 and len(classes) != 1:
+        count = None if seeds is None else len(seeds)
+        rows = ClassRows.plan(loaded.generator.label_size, classes, count, grid)
+    usual = rows.count if rows else grid[0] * grid[1] if grid else 64
+    numbers = seeds or list(range(usual))
+    if points is None:
+        points = latents_of_seeds(numbers, loaded.generator.latent_size)
+    points, labels = (
+        rows.lay_out(points) if rows else work.with_classes(loaded, points, numbers, classes)
+    )
     if kind == "sheet":
-        columns, rows = grid or (min(8, len(points)), -(-len(points) // 8))
-        if len(points) > columns * rows:
+        if grid and len(points) > grid[0] * grid[1]:
             raise click.BadParameter(
-                f"{len(points)} pictures do not fit into {columns}x{rows}", param_hint="--grid"
+                f"{len(points)} pictures do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
             )
+        columns = rows.columns if rows else grid[0] if grid else min(8, len(points))
         work.generate_grid(
             loaded, points, labels, out, columns=columns, zoom=zoom, overwrite=overwrite
         )
     elif kind == "array":
         work.generate_array(loaded, points, labels, out, overwrite=overwrite)
     else:
-        names = work.picture_names("seed" if latents_file is None else "latent", numbers)
+        word = "seed" if latents_file is None else "latent"
+        names = work.picture_names(word, numbers, classes)
         suffix = ".jpg" if format_name == "jpeg" else ".png"
         work.generate_files(loaded, points, labels, names, out, suffix=suffix, overwrite=overwrite)
     click.echo(f"{len(points)} pictures: {out}")
+    if rows:
+        shown = [names_of_classes(loaded)[number] for number in rows.classes]
+        click.echo(f"Rows from the top: {told(shown)}")
 
 
 @main.command()
@@ -131,14 +156,20 @@ def generate(
 @click.option(
     "--grid", type=options.Grid(), default="1x1", show_default=True, help="Faces a frame."
 )
-@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of the random walk.")
+@click.option(
+    "--seed",
+    type=options.SEED,
+    default=0,
+    show_default=True,
+    help="Of the random walk, or of the first face of --path still.",
+)
 @click.option(
     "--path",
     "path_name",
-    type=click.Choice(["random", "seeds"]),
-    default="random",
-    show_default=True,
-    help="seeds: a tour of the faces of --seeds, back to the first.",
+    type=click.Choice(["random", "seeds", "still"]),
+    default=None,
+    help="random: the faces change all the time; seeds: a tour of the faces of --seeds, back to "
+    "the first; still: nothing changes but the class.  [default: random; with --to, still]",
 )
 @click.option("--seeds", type=options.Seeds(), help="The faces of --path seeds, such as 1,2,3.")
 @click.option("--zoom", type=click.IntRange(1, 1024), help="Repeat each pixel so often.")
@@ -149,7 +180,17 @@ def generate(
     show_default=True,
     help="x264's constant rate factor: 0 loses next to nothing, more is smaller.",
 )
-@options.class_name
+@click.option(
+    "--class",
+    "class_name",
+    help="Name or number of the class; by default the faces of a grid have each in turn.",
+)
+@click.option(
+    "--to",
+    "to_class",
+    metavar="CLASS",
+    help="Go from --class to this class, where the film is half over, and back.",
+)
 @options.device
 @options.overwrite
 def video(
@@ -160,33 +201,47 @@ def video(
     smoothing: float,
     grid: tuple[int, int],
     seed: int,
-    path_name: str,
+    path_name: str | None,
     seeds: list[int] | None,
     zoom: int | None,
     quality: int,
     class_name: str | None,
+    to_class: str | None,
     device: str,
     overwrite: bool,
 ) -> None:
-    """Film a walk through latent space that ends where it began, as an H.264 MP4."""
-    from progan.latents import SeedWalk, SmoothWalk, Walk, latents_of_seeds
+    """Film a walk through latent space that ends where it began, as an H.264 MP4.
+
+    With --class A --to B, the same faces go from class A to class B and back.
+    """
+    from progan.latents import SeedWalk, SmoothWalk, StillWalk, Walk, latents_of_seeds
+    from tools.classes import walking_labels
     from tools.video import write_video
 
     if out.suffix.lower() != ".mp4":
         raise click.BadParameter("the film's name must end in .mp4", param_hint="OUT")
+    if to_class is not None and class_name is None:
+        raise click.UsageError("--to needs --class, the class where the film begins.")
+    path_name = path_name or ("random" if to_class is None else "still")
     if (path_name == "seeds") != (seeds is not None):
         raise click.UsageError("--path seeds and --seeds go together.")
     if path_name == "seeds" and grid != (1, 1):
         raise click.UsageError("--path seeds shows one face: it does not go with --grid.")
+    if path_name == "still" and to_class is None:
+        raise click.UsageError("--path still needs --to: else nothing would move.")
     options.refuse_input_as_output(out, model)
     loaded = options.read_model(model, device)
     size = loaded.generator.latent_size
     frames, cells = max(1, round(seconds * fps)), grid[0] * grid[1]
+    if path_name == "seeds" and class_name is None and loaded.generator.label_size > 0:
+        # A class is not a point on a path: each face's own one would appear with a jump.
+        raise click.UsageError("This model has classes: --path seeds needs --class.")
+    labels = walking_labels(loaded, class_name, to_class, frames=frames, cells=cells)
     if seeds is not None:
-        if class_name is None and loaded.generator.label_size > 0:
-            # A class is not a point on a path: each face's own one would appear with a jump.
-            raise click.UsageError("This model has classes: --path seeds needs --class.")
         walk: Walk = SeedWalk(frames=frames, stops=latents_of_seeds(seeds, size))
+    elif path_name == "still":
+        faces = range(seed, seed + cells)
+        walk = StillWalk(frames=frames, points=latents_of_seeds(faces, size))
     else:
         walk = SmoothWalk(
             frames=frames, cells=cells, latent_size=size, smoothing=smoothing * fps, seed=seed
@@ -194,7 +249,7 @@ def video(
     write_video(
         loaded,
         walk,
-        options.labels_for(loaded, class_name, list(range(cells))),
+        labels,
         out,
         columns=grid[0],
         fps=fps,

@@ -35,7 +35,8 @@ def images(
     Args:
         generator: standing where it is to be looked at.
         points: latents float32 [N, latent_size].
-        labels: class numbers int64 [N], if the generator has classes.
+        labels: if the generator has classes: class numbers int64 [N], or weights of the classes
+            float32 [N, label_size].
 
     Yields:
         float32 [n, C, H, W], nominally in [-1, 1] and not clipped; the n add up to N.

@@ -10,20 +10,53 @@ from datasets import pictures
 from datasets.errors import DatasetError
 from datasets.progress import progress
 from progan.checkpoint import ModelFile
+from progan.labels import labels_of_seeds
 from tools.drawing import images
 from tools.outputs import landing_file, landing_folder
 
 # The names that `picture_names` gives, so that an older folder of pictures is known as one.
-_NAMES = re.compile(r"(?:seed|latent)\d{6,18}\.(?:png|jpg)", re.ASCII)
+_NAMES = re.compile(r"(?:class\d{4,9}-)?(?:seed|latent)\d{6,18}\.(?:png|jpg)", re.ASCII)
 # More pixels than this no viewer opens, and they would take gigabytes while they are compressed.
 _MOST_PIXELS = 2**28
 # What the JPEG library takes.
 _LONGEST_JPEG_SIDE = 65500
 
 
-def picture_names(kind: str, numbers: Sequence[int]) -> list[str]:
-    """Give file names without suffix, such as seed000012; `kind` is "seed" or "latent"."""
-    return [f"{kind}{number:06d}" for number in numbers]
+def picture_names(kind: str, numbers: Sequence[int], classes: Sequence[int] = ()) -> list[str]:
+    """Give file names without suffix, such as seed000012.
+
+    Args:
+        kind: "seed" or "latent".
+        numbers: of the pictures.
+        classes: where there are several, all numbers come once for each, as class0001-seed000012.
+            (A class's number: its name may hold anything, such as another folder.)
+    """
+    names = [f"{kind}{number:06d}" for number in numbers]
+    if len(classes) < 2:
+        return names
+    return [f"class{number:04d}-{name}" for number in classes for name in names]
+
+
+def with_classes(
+    model: ModelFile, points: np.ndarray, numbers: Sequence[int], classes: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Give each picture its class: all pictures in each of some classes, one after the other.
+
+    Args:
+        model: the generator.
+        points: latents float32 [N, latent_size].
+        numbers: seeds or places of the pictures, from which a class is drawn where none is asked
+            for, as often as the training images have it.
+        classes: those that are asked for.
+
+    Returns:
+        Latents [N, latent_size], as many times as there are classes, and class numbers int64 or,
+        of a generator without classes, None.
+    """
+    if not classes:
+        return points, labels_of_seeds(numbers, model.class_counts)
+    labels = np.repeat(np.array(classes, np.int64), len(points))
+    return np.tile(points, (len(classes), 1)), labels
 
 
 def generate_files(

@@ -21,8 +21,10 @@ from datasets.pyramid import Dataset
 from datasets.sources import Source, open_source
 from datasets.workers import available_processors
 from progan.checkpoint import ModelFile
-from progan.latents import labels_of_seeds, latents_of_seeds
+from progan.labels import labels_of_seeds
+from progan.latents import latents_of_seeds
 from tools.arrays import open_array
+from tools.classes import class_names, readable
 
 Pixels = NDArray[np.uint8]
 Split = Literal["train", "held-out"]
@@ -126,10 +128,15 @@ class DatasetImages(Images):
 
 
 class ModelImages(Images):
-    """What a generator makes of seeds: picture n is that of seed `seed + n`."""
+    """What a generator makes of seeds: picture n is that of seed `seed + n`.
+
+    Of a generator with classes, each seed's class is drawn too, as often as the training images
+    have it.
+    """
 
     def __init__(self, name: str, model: ModelFile, count: int, seed: int) -> None:
         self._generator, self.trained = model.generator, model.trained
+        self._class_counts, self._classes = model.class_counts, class_names(model)
         self.name, self.kind, self.count, self.seed = name, "model", count, seed
         self.resolution = 2**model.generator.level
         self.channels = model.generator.num_channels
@@ -138,8 +145,12 @@ class ModelImages(Images):
             self.details["nimg"] = model.trained["nimg"]
 
     def name_of(self, number: int) -> str:
-        """Name the picture's seed."""
-        return f"seed {self.seed + number}"
+        """Name the picture's seed and, if there are classes, its class."""
+        seed = self.seed + number
+        labels = labels_of_seeds([seed], self._class_counts)
+        if labels is None:
+            return f"seed {seed}"
+        return f"seed {seed} ({readable(self._classes[labels[0]])})"
 
     def read(self, numbers: Sequence[int]) -> Batch:
         """Draw some pictures."""
@@ -147,7 +158,7 @@ class ModelImages(Images):
 
         seeds = [self.seed + int(number) for number in numbers]
         points = latents_of_seeds(seeds, self._generator.latent_size)
-        labels = labels_of_seeds(seeds, self._generator.label_size)
+        labels = labels_of_seeds(seeds, self._class_counts)
         return Batch(np.asarray(numbers, np.int64), draw(self._generator, points, labels))
 
 

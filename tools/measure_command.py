@@ -10,7 +10,7 @@ import click
 
 from datasets.errors import DatasetError
 from datasets.progress import progress
-from progan.checkpoint import Checkpoints, ModelFile
+from progan.checkpoint import MODEL_NAME, Checkpoints, ModelFile, read_model
 from progan.runs import read_average
 from tools.detectors import Detector
 from tools.images import Images, ModelImages, Split, open_images
@@ -199,13 +199,17 @@ def history(run: Path, reals: Images, asked: Asked) -> list[dict[str, Any]]:
     if not paths:
         raise DatasetError(f"{run} has no checkpoint yet.")
     count = common_count(reals, asked.count or _USUAL_HISTORY)
+    # A checkpoint holds tensors alone; the model file beside it knows how frequent the classes are.
+    named = (run / MODEL_NAME).is_file()
+    class_counts = read_model(run).class_counts if named else ()
     entries = []
     with progress("Measuring checkpoints", total=len(paths), unit="checkpoints") as bar:
         for path in paths:
             average, nimg = read_average(run, path)
             size = 2**average.level
             names = [name for name in asked.names if name != "swd" or size >= COARSEST]
-            fakes = ModelImages(str(path), ModelFile(generator=average), count, asked.seed)
+            model = ModelFile(generator=average, class_counts=class_counts)
+            fakes = ModelImages(str(path), model, count, asked.seed)
             if names:
                 report = measure(
                     reals.at(size),

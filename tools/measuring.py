@@ -63,9 +63,10 @@ class Measuring:
         if not names:
             return
         figures = {}
+        average = ModelFile(generator=trainer.average, class_counts=trainer.class_counts)
         for side, images in self.sides.items():
             count = min(images.count, self.count)
-            fakes = ModelImages("average", ModelFile(generator=trainer.average), count, seed=0)
+            fakes = ModelImages("average", average, count, seed=0)
             report = measure(
                 images.at(size),
                 fakes,

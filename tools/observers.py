@@ -59,7 +59,7 @@ def bring_observers(
     return [
         *_measuring(data, run, trainer.device, writer, pace),
         Ticks(run, seconds=pace.tick_seconds, seconds_per_image=seconds, writer=writer),
-        Samples(run, every_kimg=pace.sample_kimg, writer=writer),
+        Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
         Saving(
             run,
             checkpoints,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from progan.checkpoint import ModelFile
@@ -17,15 +16,10 @@ PATH = click.Path(path_type=Path)
 # Random numbers are drawn from 64 bits of seed; what is typed stays well below.
 SEED = click.IntRange(0, 10**18)
 _MOST_SEEDS = 1_000_000
-# So many class names can be read in an error message.
-_NAMES_TOLD = 20
 
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an older result of this name.")
 device = click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto."
-)
-class_name = click.option(
-    "--class", "class_name", help="Name or number of the class; by default each in turn."
 )
 
 
@@ -115,40 +109,6 @@ def read_model(path: Path, device_name: str) -> "ModelFile":
     from progan.checkpoint import read_model
 
     return read_model(path, find_device(device_name))
-
-
-def labels_for(
-    model: "ModelFile", class_name: str | None, numbers: list[int]
-) -> "np.ndarray | None":
-    """Give each picture a class number, int64 [N]; None if the model has no classes.
-
-    Args:
-        model: its generator's classes count.
-        class_name: what was typed as --class: a name or a number; None for each class in turn.
-        numbers: the pictures' seeds, or their places.
-
-    Raises:
-        click.BadParameter: there is no such class.
-    """
-    import numpy as np
-
-    from progan.latents import labels_of_seeds
-
-    size = model.generator.label_size
-    if class_name is None:
-        return labels_of_seeds(numbers, size)
-    if size == 0:
-        raise click.BadParameter("this model has no classes", param_hint="--class")
-    if class_name in model.classes:
-        return np.full(len(numbers), model.classes.index(class_name), np.int64)
-    if class_name.isascii() and class_name.isdigit() and int(class_name) < size:
-        return np.full(len(numbers), int(class_name), np.int64)
-    names = f"the numbers 0 to {size - 1}"
-    if 0 < len(model.classes) <= _NAMES_TOLD:
-        names += f" or {', '.join(model.classes)}"
-    raise click.BadParameter(
-        f"there is no class {class_name!r}; give one of {names}", param_hint="--class"
-    )
 
 
 def refuse_input_as_output(out: Path, *inputs: Path | None) -> None:

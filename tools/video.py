@@ -13,6 +13,7 @@ from datasets import pictures
 from datasets.errors import DatasetError
 from datasets.progress import progress
 from progan.checkpoint import ModelFile
+from progan.labels import ClassWalk
 from progan.latents import Walk, chunks
 from tools.drawing import images
 from tools.outputs import landing_file
@@ -37,7 +38,7 @@ def frame_zoom(height: int, width: int) -> int:
 def write_video(
     model: ModelFile,
     walk: Walk,
-    labels: np.ndarray | None,
+    labels: np.ndarray | ClassWalk | None,
     out: Path,
     *,
     columns: int,
@@ -51,7 +52,8 @@ def write_video(
     Args:
         model: the generator.
         walk: its `cells` pictures are laid out as a grid in every frame.
-        labels: class numbers int64 [cells], if there are classes.
+        labels: if there are classes: class numbers int64 [cells], or how all cells go from class
+            to class, in as many frames as the walk.
         out: ends in .mp4.
         columns: pictures a row.
         fps: frames per second.
@@ -99,14 +101,19 @@ def _describe(stream: VideoStream, width: int, height: int, quality: int) -> Non
 
 
 def _sheets(
-    model: ModelFile, walk: Walk, labels: np.ndarray | None, columns: int
+    model: ModelFile, walk: Walk, labels: np.ndarray | ClassWalk | None, columns: int
 ) -> Iterator[list[np.ndarray]]:
     """Draw the frames, some at a time, uint8 [H, W, C] each."""
     pixels = walk.cells << 2 * model.generator.level
     at_once = int(np.clip(_PIXELS_AT_ONCE // pixels, 1, _MOST_FRAMES_AT_ONCE))
+    moving = chunks(labels, at_once) if isinstance(labels, ClassWalk) else None
     for points in chunks(walk, at_once):
         flat = points.reshape(-1, points.shape[-1])
-        each = None if labels is None else np.tile(labels, len(points))
+        each: np.ndarray | None = None
+        if moving is not None:
+            each = next(moving).reshape(len(flat), -1)
+        elif isinstance(labels, np.ndarray):
+            each = np.tile(labels, len(points))
         parts = [pictures.to_uint8(part) for part in images(model.generator, flat, each)]
         made = np.concatenate(parts)
         frames = made.reshape(len(points), walk.cells, *made.shape[1:])

@@ -11,17 +11,25 @@ import numpy as np
 import torch
 
 from datasets import pictures
+from datasets.landing import landing
 from datasets.progress import duration
 from progan import latents
 from progan.checkpoint import MODEL_NAME, Checkpoints, save_model
 from progan.estimate import seconds_left
+from progan.labels import classes_for_rows
 from progan.training import Trainer, crossed
+from tools.class_rows import ClassRows
+from tools.classes import readable
 from tools.drawing import draw
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 SAMPLE_SEED = 0
+# A sample grid is to fit a screen.
+_SAMPLE_PIXELS = 2048
+# More rows than these nobody compares.
+_MOST_CLASS_ROWS = 16
 
 
 def memory_bytes(device: torch.device) -> int:
@@ -138,23 +146,41 @@ def keep_log_until(run: Path, nimg: int) -> None:
 
 def sample_layout(resolution: int) -> tuple[int, int]:
     """Give columns and rows of a sample grid that fits a screen."""
-    columns = int(np.clip(2048 // resolution, 2, 8))
-    return columns, min(columns, 8)
+    columns = int(np.clip(_SAMPLE_PIXELS // resolution, 2, 8))
+    return columns, columns
+
+
+def sample_classes(resolution: int, label_size: int) -> list[int]:
+    """Give the classes that a sample grid shows, one a row; the most that fit a screen."""
+    rows = int(np.clip(_SAMPLE_PIXELS // resolution, 2, _MOST_CLASS_ROWS))
+    return classes_for_rows(label_size, rows)
 
 
 class Samples:
     """Every so many kimg: a grid of the same latents, drawn by the average generator.
 
+    With classes, each row is a class and each column a latent vector, so that what changes down a
+    column is the class alone. The file `classes.txt` beside the grids names the rows.
+
     Args:
         run: the run directory.
         every_kimg: thousand images between two grids.
         writer: TensorBoard's.
+        classes: names of the classes.
     """
 
-    def __init__(self, run: Path, *, every_kimg: float, writer: "SummaryWriter") -> None:
+    def __init__(
+        self,
+        run: Path,
+        *,
+        every_kimg: float,
+        writer: "SummaryWriter",
+        classes: tuple[str, ...] = (),
+    ) -> None:
         self.folder = run / "samples"
         self.every_kimg = every_kimg
         self.writer = writer
+        self.classes = classes
 
     def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
         """Look at the trainer after a round."""
@@ -163,15 +189,27 @@ class Samples:
         self.folder.mkdir(exist_ok=True)
         resolution = trainer.config.resolution
         columns, rows = sample_layout(resolution)
-        seeds = range(SAMPLE_SEED, SAMPLE_SEED + columns * rows)
+        shown = sample_classes(resolution, trainer.average.label_size)
+        count = columns if shown else columns * rows
+        seeds = range(SAMPLE_SEED, SAMPLE_SEED + count)
         points = latents.latents_of_seeds(seeds, trainer.average.latent_size)
-        labels = latents.labels_of_seeds(seeds, trainer.average.label_size)
+        labels = None
+        if shown:
+            self._name_rows(shown)
+            points, labels = ClassRows(shown, columns).lay_out(points)
         images = draw(trainer.average, points, labels)
         # All grids of a run have one size, so that they can be laid over one another.
         sheet = pictures.zoom(pictures.grid(images, columns), resolution // images.shape[1])
         pictures.save(self.folder / f"{trainer.nimg:012d}.png", sheet)
         self.writer.add_image("samples", sheet, trainer.nimg, dataformats="HWC")
         self.writer.flush()
+
+    def _name_rows(self, shown: list[int]) -> None:
+        """Say beside the grids which class each row shows, from the top."""
+        names = self.classes or [str(number) for number in range(shown[-1] + 1)]
+        lines = [readable(names[number]) + "\n" for number in shown]
+        with landing(self.folder / "classes.txt", overwrite=True) as part:
+            part.write_text("".join(lines), encoding="utf-8")
 
 
 class Saving:
@@ -214,6 +252,7 @@ class Saving:
             self.run / MODEL_NAME,
             trainer.average,
             classes=self.classes,
+            class_counts=trainer.class_counts,
             trained={
                 "config": trainer.config.to_json(),
                 "nimg": trainer.nimg,

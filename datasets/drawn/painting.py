@@ -31,7 +31,7 @@ def paint(face: Face, resolution: int) -> Array:
     for side in (-1, 1):
         paint_eye(canvas, side)
         paint_brow(canvas, side)
-    if face.glasses > 0.78:
+    if face.bespectacled:
         paint_glasses(canvas)
     if face.baldness < 0.95:
         paint_front_hair(canvas, head)

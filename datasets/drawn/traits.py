@@ -163,6 +163,11 @@ class Face:
         return self.long_hair > 0.35 and not self.baldness
 
     @property
+    def bespectacled(self) -> bool:
+        """Whether the face wears glasses, as about two in nine do."""
+        return self.glasses > 0.78
+
+    @property
     def baldness(self) -> float:
         """0 with a full head of hair, up to 1 without any."""
         return ramp(self.bald, 0.72, 0.9) * (self.styling > 0.5)

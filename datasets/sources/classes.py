@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.errors import DatasetError
+from datasets.progress import progress
 from datasets.sources.source import Source
 from datasets.sources.tables import find_all, read_table
 
@@ -41,7 +42,11 @@ def find_classes(
     elif classes == "labels":
         if source.labels is None:
             raise DatasetError(f"{name} has no labels of its own; leave out --classes labels.")
-        found = list(source.labels)
+        found = []
+        with progress("Reading labels", total=len(source.names), unit="pictures") as bar:
+            for label in source.labels:
+                found.append(label)
+                bar.advance()
     elif _SOME_FILE.fullmatch(classes):
         path = Path(classes)
         table = {key: row[0] for key, row in read_table(path, ["class"]).items() if row[0]}

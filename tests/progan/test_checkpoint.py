@@ -56,6 +56,8 @@ def test_a_model_file_gives_the_same_images_again(tmp_path: Path, level: int, fa
     assert (found.generator.level, found.generator.fade) == (level, fade)
     assert torch.equal(found.generator(latents, labels), generator(latents, labels))
     assert found.classes == ("cat", "dog")
+    # Nobody has counted them: each is as frequent as the other.
+    assert found.class_counts == (1, 1)
     assert found.trained == {"nimg": 3}
     assert not found.generator.training
     assert not any(p.requires_grad for p in found.generator.parameters())
@@ -166,6 +168,7 @@ def test_claims_that_the_tensors_do_not_bear_out_are_refused(
         {"fade": 1.5},
         {"fade": None},
         {"classes": ["one"]},
+        {"class_counts": [3]},
         {"classes": 3},
         {"trained": 3},
     ],

@@ -9,8 +9,8 @@ from progan.errors import ProganError
 from progan.latents import (
     SeedWalk,
     SmoothWalk,
+    StillWalk,
     chunks,
-    labels_of_seeds,
     latents_of_seeds,
     random_latents,
     slerp,
@@ -60,11 +60,6 @@ def test_a_seed_always_gives_the_same_latents() -> None:
 def test_the_library_draws_the_same_latents_as_the_tools() -> None:
     generator = Generator(resolution=4, fmap_base=8, fmap_max=4)
     assert np.array_equal(random_latents(generator, [2, 5]).numpy(), latents_of_seeds([2, 5], 4))
-
-
-def test_labels_take_turns() -> None:
-    assert labels_of_seeds([0, 1, 5, 10**18], 3) == pytest.approx([0, 1, 2, 1])
-    assert labels_of_seeds([0, 1], 0) is None
 
 
 @given(st.floats(0, 1), st.integers(0, 1000))
@@ -218,6 +213,13 @@ def test_a_tour_of_few_frames() -> None:
     for count, frames in ((3, 2), (1, 10)):
         with pytest.raises(ProganError, match=f"not {count} faces in {frames} frames"):
             SeedWalk(frames=frames, stops=stops[:count])
+
+
+def test_a_walk_that_stands_still_shows_the_same_faces_in_every_frame() -> None:
+    points = directions(3, 8)
+    still = StillWalk(frames=7, points=points)
+    assert (still.frames, still.cells) == (7, 3)
+    assert np.array_equal(still.chunk(2, 4), np.stack([points] * 4))
 
 
 @given(st.integers(2, 60), st.integers(1, 70))

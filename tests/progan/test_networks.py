@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -532,6 +533,37 @@ def test_impossible_standings(
     network.stand(4, 0.5)
     assert_refused(lambda: network.stand(level, fade))
     assert (network.level, network.fade) == (4, 0.5)
+
+
+def test_labels_condition_the_images() -> None:
+    network = small_generator(label_size=3)
+    latents = torch.from_numpy(drawn(2, LATENT_SIZE))
+    with torch.no_grad():
+        images = [network(latents, torch.tensor([label, label])) for label in range(3)]
+    for one, other in itertools.combinations(images, 2):
+        # The same latents, and no picture of one class is that of another.
+        assert (one - other).abs().amax(dim=(1, 2, 3)).min() > 1e-2
+
+
+def test_weights_of_classes_lead_from_one_class_to_another() -> None:
+    network = small_generator(label_size=3)
+    latents = drawn(4, LATENT_SIZE)
+    given_latents = torch.from_numpy(latents)
+    weights = np.array([[0, 1, 0], [0.8, 0.6, 0], [0.6, 0, 0.8], [0, 0, 1]], np.float32)
+    with torch.no_grad():
+        images = network(given_latents, torch.from_numpy(weights))
+        ends = network(given_latents[[0, 3]], torch.tensor([1, 2]))
+        assert torch.allclose(images[[0, 3]], ends, atol=1e-12)
+        # Weights are nothing but more latents: a network without classes shows it.
+        plain = Generator(
+            resolution=RESOLUTION, **(SMALL | {"latent_size": LATENT_SIZE + 3})
+        ).double()
+        plain.load_state_dict(network.state_dict())
+        plain.stand(network.level, network.fade)
+        joined = np.concatenate([latents, weights], axis=1)
+        assert torch.allclose(plain(torch.from_numpy(joined)), images, atol=1e-12)
+    for shape in ((4, 2), (3, 3), (4,)):
+        assert_refused(partial(network, given_latents, torch.ones(shape)), "label")
 
 
 def test_a_labelled_generator_needs_labels() -> None:

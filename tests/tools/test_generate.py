@@ -8,11 +8,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from progan.checkpoint import save_model
 from progan.latents import latents_of_seeds
 from progan.networks import Generator
 from tests.tools.conftest import Tool
-from tests.tools.making import Pixels, assert_pixels_of, names, write_model
+from tests.tools.making import Pixels, assert_pixels_of, names, small_generator, write_model
 from tools import drawing, generate
+from tools.images import open_images
 
 Array = NDArray[np.float32]
 
@@ -110,27 +112,147 @@ def test_jpeg_pictures_look_like_the_others(tool: Tool, tmp_path: Path, model: G
     assert np.array_equal(made, opened(tmp_path / "one.JPG", "JPEG"))
 
 
-def test_classes(tool: Tool, tmp_path: Path) -> None:
+def test_single_pictures_of_classes(tool: Tool, tmp_path: Path) -> None:
     generator = write_model(tmp_path / "m", classes=["cat", "dog", "2"])
-    for options, labels in (
-        ([], [2, 0, 1]),
-        (["--class", "dog"], [1, 1, 1]),
-        (["--class", "0"], [0, 0, 0]),
-        (["--class", "2"], [2, 2, 2]),
+    for options, seeds, labels in (
+        (["--class", "dog"], [2, 3, 4], [1, 1, 1]),
+        (["--class", "0"], [2, 3, 4], [0, 0, 0]),
+        (["--class", "2"], [2, 3, 4], [2, 2, 2]),
+        (["--class", "dog", "--class", "cat"], [2, 3, 4, 2, 3, 4], [1, 1, 1, 0, 0, 0]),
     ):
         assert tool("generate", "m", "a.npy", "--seeds", "2-4", *options).status == 0
-        expected = output_of(generator, [2, 3, 4], labels)
+        expected = output_of(generator, seeds, labels)
         assert np.load(tmp_path / "a.npy") == pytest.approx(expected, abs=1e-5)
         (tmp_path / "a.npy").unlink()
-    for name in ("fox", "3", "-1", ""):
-        ended = tool("generate", "m", "a.npy", "--class", name)
-        assert ended.status == 2
-        assert f"no class {name!r}; give one of the numbers 0 to 2 or cat, dog, 2" in ended.err
+    words = ["generate", "m", "out", "--seeds", "7,8", "--class", "2", "--class", "cat"]
+    assert tool(*words).out == "4 pictures: out\n"
+    found = [f"class{c:04d}-seed{s:06d}.png" for c, s in ((0, 7), (0, 8), (2, 7), (2, 8))]
+    assert names(tmp_path / "out") == found
+    made = np.stack([opened(tmp_path / "out" / name) for name in found])
+    assert_pixels_of(generator, made, output_of(generator, [7, 8, 7, 8], [0, 0, 2, 2]))
+    # What it wrote gives way to what it writes.
+    assert tool(*words, "--overwrite").status == 0
+    assert tool("generate", "m", "out", "--seeds", "1", "--overwrite").status == 0
+    assert names(tmp_path / "out") == ["seed000001.png"]
+
+
+def test_single_pictures_have_classes_as_often_as_training_images(
+    tool: Tool, tmp_path: Path
+) -> None:
+    generator = small_generator(classes=3)
+    save_model(
+        tmp_path / "m.safetensors",
+        generator,
+        classes=("cat", "dog", "fox"),
+        class_counts=(10, 0, 90),
+    )
+    assert tool("generate", "m.safetensors", "a.npy", "--seeds", "0-99").status == 0
+    made = np.load(tmp_path / "a.npy")
+    of_class = [output_of(generator, list(range(100)), [label] * 100) for label in range(3)]
+    errors = [np.abs(made - images).max(axis=(1, 2, 3)) for images in of_class]
+    chosen = np.argmin(errors, axis=0)
+    assert np.min(errors, axis=0).max() < 1e-5
+    assert 2 <= (chosen == 0).sum() <= 22
+    assert not (chosen == 1).any()
+    # A seed is the same picture here as where images are measured or examined.
+    examined = open_images(str(tmp_path / "m.safetensors"), count=100).read(range(100)).pixels
+    assert_pixels_of(generator, examined, made)
+
+
+@pytest.mark.parametrize(
+    ("options", "seeds", "classes", "told"),
+    [
+        # By default every class, in the order of their names' numbers, with the same eight faces.
+        ([], [list(range(8))] * 3, [0, 1, 2], "cat, dog, fox"),
+        (["--seeds", "9,4"], [[9, 4]] * 3, [0, 1, 2], "cat, dog, fox"),
+        (["--class", "fox", "--class", "cat"], [list(range(8))] * 2, [2, 0], "fox, cat"),
+        # More rows than classes: all come again with other faces.
+        (["--grid", "2x7"], [[0, 1]] * 3 + [[2, 3]] * 3, [0, 1, 2, 0, 1, 2], "cat, dog, fox"),
+        # More classes than rows: they are spread.
+        (["--grid", "3x2"], [[0, 1, 2]] * 2, [0, 2], "cat, fox"),
+        (
+            ["--grid", "2x6", "--seeds", "5-8"],
+            [[5, 6]] * 3 + [[7, 8]] * 3,
+            [0, 1, 2, 0, 1, 2],
+            "cat, dog, fox",
+        ),
+    ],
+)
+def test_a_grid_has_one_row_for_each_class(
+    tool: Tool,
+    tmp_path: Path,
+    options: list[str],
+    seeds: list[list[int]],
+    classes: list[int],
+    told: str,
+) -> None:
+    generator = write_model(tmp_path / "m", classes=["cat", "dog", "fox"])
+    ended = tool("generate", "m", "grid.png", *options)
+    assert ended.status == 0, ended.err
+    columns = len(seeds[0])
+    count = columns * len(seeds)
+    assert ended.out == f"{count} pictures: grid.png\nRows from the top: {told}\n"
+    sheet = opened(tmp_path / "grid.png")
+    assert sheet.shape == (16 * len(seeds), 16 * columns, 3)
+    cells = sheet.reshape(len(seeds), 16, columns, 16, 3).swapaxes(1, 2).reshape(-1, 16, 16, 3)
+    flat = [seed for row in seeds for seed in row]
+    labels = [label for label in classes for _ in range(columns)]
+    assert_pixels_of(generator, cells, output_of(generator, flat, labels))
+    # Down a column the class alone changes, and it shows.
+    assert (np.abs(cells[0].astype(int) - cells[columns]).max()) > 8
+
+
+def test_a_grid_of_one_class_is_full_of_it(tool: Tool, tmp_path: Path) -> None:
+    generator = write_model(tmp_path / "m", classes=["cat", "dog"])
+    ended = tool("generate", "m", "grid.png", "--grid", "3x2", "--class", "dog")
+    assert ended.out == "6 pictures: grid.png\n"
+    sheet = opened(tmp_path / "grid.png")
+    cells = sheet.reshape(2, 16, 3, 16, 3).swapaxes(1, 2).reshape(-1, 16, 16, 3)
+    assert_pixels_of(generator, cells, output_of(generator, list(range(6)), [1] * 6))
+
+
+def test_a_grid_of_very_many_classes_shows_some_and_says_which(tool: Tool, tmp_path: Path) -> None:
+    write_model(tmp_path / "m", classes=[f"c{n:03d}" for n in range(100)], resolution=4)
+    ended = tool("generate", "m", "grid.png")
+    assert opened(tmp_path / "grid.png").shape == (32 * 4, 8 * 4, 3)
+    assert "Rows from the top: c000, c003, c006, c010, " in ended.out
+    assert ended.out.endswith(" and 12 more\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--class", "fox"], "no class 'fox'; give one of cat, dog, 2, or its number, 0 to 2"),
+        (["--class", "3"], "no class '3'; give one of cat, dog, 2,"),
+        (["--class", "-1"], "no class '-1'; give one of cat, dog, 2,"),
+        (["--class", ""], "no class ''; give one of cat, dog, 2,"),
+        (["--class", "9" * 5000], "give one of cat, dog, 2,"),
+        (["--class", "cat", "--class", "dgo"], "no class 'dgo'; give one of cat, dog, 2,"),
+        (["--class", "cat", "--class", "0"], "a class is named twice"),
+        (["--class", "cat", "--class", "2", "--grid", "5x1"], "2 classes do not fit into 5x1"),
+        (["--grid", "2x3", "--seeds", "0-2"], "3 faces for each of 3 classes do not fill rows"),
+        (["--grid", "2x3", "--seeds", "0-3"], "4 faces for each of 3 classes do not fill rows"),
+    ],
+)
+def test_mistaken_classes_are_told_the_names(
+    tool: Tool, tmp_path: Path, options: list[str], sentence: str
+) -> None:
+    write_model(tmp_path / "m", classes=["cat", "dog", "2"])
+    ended = tool("generate", "m", "a.png", *options)
+    assert ended.status == 2
+    assert sentence in " ".join(ended.err.split())
+    assert names(tmp_path) == ["m"]
+
+
+def test_a_model_without_classes_or_names_says_so(tool: Tool, tmp_path: Path) -> None:
     write_model(tmp_path / "without")
     ended = tool("generate", "without", "a.npy", "--class", "cat")
-    assert ended.status == 2
-    assert "has no classes" in ended.err
-    assert names(tmp_path) == ["m", "without"]
+    assert (ended.status, ended.out) == (2, "")
+    assert "this model has no classes" in ended.err
+    save_model(tmp_path / "unnamed", small_generator(classes=2))
+    ended = tool("generate", "unnamed", "a.npy", "--class", "cat")
+    assert "no class 'cat'; give one of 0, 1\n" in ended.err
+    assert names(tmp_path) == ["unnamed", "without"]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from datasets.errors import DatasetError
 from datasets.framing import fit
 from datasets.pyramid import Dataset
+from progan.checkpoint import save_model
 from progan.latents import latents_of_seeds
-from tests.tools.making import Pixels, write_model
+from tests.tools.making import Pixels, assert_pixels_of, small_generator, write_model
 from tools import images as opening
 from tools.drawing import draw
 from tools.images import Images, open_images
@@ -151,3 +153,17 @@ def test_a_sample_stands_for_all(tmp_path: Path, faces: Dataset) -> None:
     assert max(drawn) > 30  # not the first ones
     assert drawn == sorted_ones.sample(20, seed=1) != sorted_ones.sample(20, seed=2)
     assert list(open_images(str(faces.path)).sample(5, seed=1)) == [0, 1, 2, 3, 4]
+
+
+def test_a_models_classes_are_drawn_as_often_as_in_training(tmp_path: Path) -> None:
+    generator = small_generator(classes=2)
+    save_model(tmp_path / "m.safetensors", generator, classes=("a", "b"), class_counts=(1, 3))
+    found = open_images(str(tmp_path / "m.safetensors"), count=200, seed=50)
+    labels = [int(found.name_of(number).endswith(" (b)")) for number in range(200)]
+    assert 0.65 < np.mean(labels) < 0.85
+    assert found.name_of(0) == f"seed 50 ({'ab'[labels[0]]})"
+    points = torch.from_numpy(latents_of_seeds(range(50, 250), generator.latent_size))
+    with torch.no_grad():
+        expected = generator(points, torch.tensor(labels)).numpy()
+    assert_pixels_of(generator, whole(found), expected)
+    np.testing.assert_array_equal(found.read([7, 3]).pixels, whole(found)[[7, 3]])

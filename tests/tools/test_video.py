@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from progan.checkpoint import ModelFile
-from progan.latents import SmoothWalk, latents_of_seeds
+from progan.labels import ClassWalk
+from progan.latents import SmoothWalk, StillWalk, latents_of_seeds
+from progan.networks import Generator
 from tests.tools.conftest import Tool
 from tests.tools.making import Film, names, recalling, small_generator, write_model
 from tools import video
@@ -159,6 +161,100 @@ def test_classes_stay_in_their_cells(tool: Tool, tmp_path: Path) -> None:
             shown = frames[:, y : y + 16, x : x + 16]
             # Brightness alone: the film has half the pictures' resolution of colour.
             assert np.abs(shown.mean(axis=-1) - levels[:, cell].mean(axis=-1)).mean() < 25
+
+
+def from_generator(generator: Generator, seeds: list[int], labels: list[int]) -> Array:
+    """Pixels [N, H, W, C] that are to be seen, not rounded."""
+    points = torch.from_numpy(latents_of_seeds(seeds, generator.latent_size))
+    with torch.no_grad():
+        made = generator(points, torch.tensor(labels)).numpy()
+    return np.asarray(np.clip(np.moveaxis(made, 1, -1), -1, 1) * 127.5 + 127.5)
+
+
+def test_a_film_from_class_to_class_shows_both_and_returns(tool: Tool, tmp_path: Path) -> None:
+    generator = write_model(tmp_path / "m", classes=["a", "b", "c"], seed=1)
+    words = ["--class", "c", "--to", "a", "--seconds", 2, "--fps", 12, "--quality", 2]
+    words += ["--grid", "2x1", "--seed", 5, "--zoom", 16]
+    ended = tool("video", "m", "film.mp4", *words)
+    assert ended.status == 0, ended.err
+    frames = Film(tmp_path / "film.mp4").frames.astype(np.float64)
+    # From the middle of each enlarged pixel, where its neighbours' colours do not reach.
+    shown = frames[:, 8::16, 8::16]
+    assert shown.shape == (24, 16, 32, 3)
+    first, second = (
+        np.concatenate(list(from_generator(generator, [5, 6], [label] * 2)), axis=1)
+        for label in (2, 0)
+    )
+    third = np.concatenate(list(from_generator(generator, [5, 6], [1] * 2)), axis=1)
+    assert np.abs(shown[0] - first).mean() < 3
+    assert np.abs(shown[12] - second).mean() < 3
+    assert np.abs(first - second).mean() > 10
+    assert np.abs(shown - third).mean(axis=(1, 2, 3)).min() > 6
+    # The way back is the way there: nothing else moves.
+    for frame in range(1, 12):
+        assert np.abs(shown[frame] - shown[24 - frame]).mean() < 3
+    steps = np.abs(shown - np.roll(shown, -1, axis=0)).mean(axis=(1, 2, 3))
+    assert steps[-1] < 1.5 * steps[:-1].max()
+
+
+def test_faces_may_change_on_the_way_from_class_to_class(tool: Tool, tmp_path: Path) -> None:
+    generator = write_model(tmp_path / "m", classes=["a", "b"])
+    words = ["--class", "a", "--to", "b", "--seconds", 1, "--fps", 8, "--quality", 2]
+    for path in (["--path", "random"], ["--path", "seeds", "--seeds", "3,9"]):
+        out = f"{path[1]}.mp4"
+        assert tool("video", "m", out, *words, *path).status == 0
+    frames = Film(tmp_path / "seeds.mp4").frames[:, 8::16, 8::16].astype(np.float64)
+    faces = from_generator(generator, [3, 9], [0, 1])
+    # The second face of the tour, and the second class, are both reached in the middle.
+    assert np.abs(frames[0] - faces[0]).mean() < 4
+    assert np.abs(frames[4] - faces[1]).mean() < 4
+    walking = Film(tmp_path / "random.mp4").frames[:, 8::16, 8::16].astype(np.float64)
+    points = SmoothWalk(frames=8, cells=1, latent_size=8, smoothing=8, seed=0).chunk(4, 1)[0]
+    with torch.no_grad():
+        made = generator(torch.from_numpy(points), torch.tensor([1])).numpy()
+    expected = np.clip(np.moveaxis(made, 1, -1), -1, 1)[0] * 127.5 + 127.5
+    assert np.abs(walking[4] - expected).mean() < 4
+
+
+def test_classes_do_not_depend_on_how_many_frames_are_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ModelFile(generator=small_generator(classes=2), classes=("a", "b"))
+    films = []
+    for number, pixels in enumerate((2**20, 3 * 2 * 256)):
+        monkeypatch.setattr(video, "_PIXELS_AT_ONCE", pixels)
+        labels = ClassWalk(frames=10, cells=2, first=0, second=1, label_size=2)
+        walk = StillWalk(frames=10, points=latents_of_seeds([1, 2], 8))
+        out = tmp_path / f"{number}.mp4"
+        video.write_video(
+            model, walk, labels, out, columns=2, fps=10, quality=0, zoom=1, overwrite=False
+        )
+        films.append(Film(out).frames)
+    assert np.array_equal(films[0], films[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--class", "x"], "no class 'x'; give one of a, b, or its number, 0 to 1"),
+        (["--class", "a", "--to", "x"], "--to: there is no class 'x'; give one of a, b"),
+        (["--class", "a", "--to", "0"], "'0' is the class of --class"),
+        (["--to", "a"], "--to needs --class"),
+        (["--class", "a", "--path", "still"], "--path still needs --to"),
+        (["--class", "a", "--to", "b", "--path", "seeds"], "--path seeds and --seeds go together"),
+        (["--class", "a", "--to", "b", "--seeds", "1,2"], "--path seeds and --seeds go together"),
+        (["--class", "a", "--to", "b", "--seconds", "0.01"], "at least two frames, not 1"),
+    ],
+)
+def test_mistaken_classes_are_a_sentence(
+    tool: Tool, tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    write_model(tmp_path / "m", classes=["a", "b"])
+    ended = tool("video", "m", "film.mp4", *words)
+    assert ended.status in (1, 2)
+    assert sentence in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err
+    assert names(tmp_path) == ["m"]
 
 
 def test_a_tour_shows_the_faces_of_its_seeds(tool: Tool, tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ class MemorizationWatch:
             return
         if self._watch is None or self._watch.resolution != size:
             self._watch = Watch(self.dataset, size)
-        model = ModelImages("average", ModelFile(generator=trainer.average), self.count, seed=0)
+        average = ModelFile(generator=trainer.average, class_counts=trainer.class_counts)
+        model = ModelImages("average", average, self.count, seed=0)
         look = self._watch.look(model.read(range(self.count)).pixels)
         figures = {
             "memorization/flagged_share": look.flagged_share,
