@@ -101,20 +101,28 @@ class _Encoder:
     def __init__(
         self, film: OutputContainer, height: int, width: int, zoom: int, fps: int, quality: int
     ) -> None:
-        self._film, self._zoom = film, zoom
+        self._film, self._zoom, self._broken = film, zoom, False
         self._stream: VideoStream = film.add_stream("libx264", rate=Fraction(fps))
         self._describe(height * zoom, width * zoom, quality)
         # One for all frames: what it prepares takes longer than to turn a frame.
         self._reformatter = VideoReformatter()
 
     def write(self, frames: np.ndarray) -> None:
-        """Encode some frames, uint8 [n, H, W, C]."""
-        for frame in frames:
-            self._film.mux(self._stream.encode(self._frame(frame)))
+        """Encode some frames, uint8 [n, H, W, C]; after a failure, do nothing any more."""
+        self._encode(self._frame(frame) for frame in frames)
 
     def finish(self) -> None:
-        """Encode what the encoder has kept back."""
-        self._film.mux(self._stream.encode())
+        """Encode what the encoder has kept back; after a failure, do nothing any more."""
+        self._encode([None])
+
+    def _encode(self, frames: Iterable[av.VideoFrame | None]) -> None:
+        if self._broken:
+            # The library crashes if one goes on with a film that could not be written.
+            return
+        self._broken = True
+        for frame in frames:
+            self._film.mux(self._stream.encode(frame))
+        self._broken = False
 
     def _describe(self, height: int, width: int, quality: int) -> None:
         """Tell the encoder what comes, and the player how to show it."""

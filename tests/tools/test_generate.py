@@ -62,7 +62,7 @@ def test_by_default_there_are_64_pictures_of_a_run_directory(tool: Tool, tmp_pat
 def test_a_grid_has_each_seed_in_its_cell(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
 ) -> None:
-    monkeypatch.setattr(drawing, "_PIXELS_AT_ONCE", 4 * 256)  # Four pictures.
+    monkeypatch.setattr(drawing, "_NUMBERS_AT_ONCE", 4 * 2048)  # Four pictures.
     generator = write_model(tmp_path / "model.safetensors", channels=channels)
     words = ["generate", "model.safetensors"]
     assert tool(*words, "grid.png", "--grid", "3x2").status == 0
@@ -307,6 +307,7 @@ def test_mistakes_get_a_sentence_and_leave_nothing(
         raise AssertionError("No minutes of work before the refusal.")
 
     monkeypatch.setattr(generate, "images", draw)
+    monkeypatch.setattr(generate, "pixels", draw)
     for folder in ("folder", "folder.png"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "thesis.txt").write_text("years of work")
@@ -378,7 +379,12 @@ def test_what_is_interrupted_leaves_nothing(
         yield np.zeros((2, 3, 16, 16), np.float32)
         raise KeyboardInterrupt
 
+    def paint(*_: object) -> Iterator[Pixels]:
+        yield np.zeros((2, 16, 16, 3), np.uint8)
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(generate, "images", draw)
+    monkeypatch.setattr(generate, "pixels", paint)
     ended = tool("generate", "model.safetensors", out, "--seeds", "0-3")
     assert (ended.status, ended.out) == (1, "")
     assert ended.err.strip() == "Stopped."
@@ -418,6 +424,7 @@ def test_a_sheet_that_is_too_large_is_refused_before_it_is_drawn(
         raise AssertionError("No minutes of work before the refusal.")
 
     monkeypatch.setattr(generate, "images", draw)
+    monkeypatch.setattr(generate, "pixels", draw)
     # Seeds are counted, not drawn: so many latents would take seconds.
     monkeypatch.setattr(
         "progan.latents.latents_of_seeds",
