@@ -338,7 +338,7 @@ def timelapse(
         out,
         columns=grid[0],
         frames=frames,
-        hold=min(held, frames - 1),
+        hold=min(max(1, held), frames - 1),
         fps=fps,
         quality=quality,
         zoom=zoom,

@@ -14,7 +14,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("verb", ["", "generate", "video", "neighbours"])
+@pytest.mark.parametrize("verb", ["", "generate", "video", "timelapse", "neighbours"])
 def test_help_waits_for_nothing(verb: str) -> None:
     # A new process: in this one, everything has been imported.
     code = (
@@ -26,7 +26,7 @@ def test_help_waits_for_nothing(verb: str) -> None:
     ended = run("-c", code)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "Usage: " in ended.stdout
-    given = "IMAGES" if verb == "neighbours" else "MODEL"
+    given = {"neighbours": "IMAGES", "timelapse": "RUN"}.get(verb, "MODEL")
     assert (f"{verb} [OPTIONS] {given}" if verb else "neighbours") in ended.stdout
 
 
