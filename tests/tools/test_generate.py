@@ -516,8 +516,8 @@ def test_truncated_pictures_vary_less(tool: Tool, tmp_path: Path, model: Generat
     found = []
     for psi in ("", "1", "0.7", "0"):
         options = ["--truncation", psi] if psi else []
-        assert tool(*words, f"{psi}.npy", *options).status == 0
-        found.append(np.load(tmp_path / f"{psi}.npy"))
+        assert tool(*words, f"psi{psi}.npy", *options).status == 0
+        found.append(np.load(tmp_path / f"psi{psi}.npy"))
     assert np.array_equal(found[0], found[1])
     spread = [images.var(axis=0).mean() for images in found[1:]]
     assert spread[1] < 0.97 * spread[0]
