@@ -228,9 +228,9 @@ def caption(text: str, height: int, width: int, channels: int) -> np.ndarray:
         channels: 1 or 3.
     """
     size = height * 0.6
-    font = ImageFont.load_default(size)
-    if font.getlength(text) > 0.95 * width:
-        font = ImageFont.load_default(max(1.0, size * 0.95 * width / font.getlength(text)))
+    # Letters do not become narrower quite as they become lower.
+    while (font := ImageFont.load_default(size)).getlength(text) > 0.95 * width and size > 2:
+        size *= 0.9
     picture = Image.new("L", (width, height), _WHITE)
     ImageDraw.Draw(picture).text((width // 2, height // 2), text, fill=0, font=font, anchor="mm")
     return np.repeat(np.asarray(picture)[:, :, None], channels, axis=2)
