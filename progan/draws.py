@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     MIXING = 6
     SAMPLES = 7
     SAMPLE_LABELS = 8
+    TRUNCATION = 9
 
 
 def random_numbers(seed: int, purpose: Purpose, nimg: int) -> np.random.Generator:

@@ -97,7 +97,8 @@ class SmoothWalk:
 
     (PAPER: interpolation video.) Any frames can be had without the ones before, and memory grows
     neither with the length nor with the smoothing: noise is a function of (seed, frame), and is
-    drawn again wherever it is needed.
+    drawn again wherever it is needed. What neighbouring frames share is kept as long as it is
+    little.
 
     Args:
         frames: length of the loop.
@@ -111,6 +112,8 @@ class SmoothWalk:
     """
 
     BLOCK = 64
+    # Numbers of noise that are drawn at once, and that are kept for the next frames.
+    _NUMBERS_AT_ONCE = 2**22
 
     def __init__(
         self, *, frames: int, cells: int, latent_size: int, smoothing: float, seed: int
@@ -134,21 +137,41 @@ class SmoothWalk:
         # around the loop adds up.
         kernel = np.bincount(np.arange(len(gaussian)) % frames, gaussian)
         self.kernel = (kernel / np.sqrt(np.square(kernel).sum())).astype(np.float32)
+        self._kept: dict[int, np.ndarray] = {}
 
     def chunk(self, start: int, count: int) -> np.ndarray:
         """Give the latents of some frames, float32 [count, cells, latent_size]."""
         wanted = np.arange(start, start + count)[:, None]
         total = np.zeros((count, self.cells, self.latent_size), np.float32)
-        for block in self._blocks(start - self.radius, count + 2 * self.radius):
-            noise = random_numbers(self.seed, Purpose.SAMPLES, 1 + block).standard_normal(
-                (self.BLOCK, self.cells, self.latent_size), dtype=np.float32
-            )
-            frames = np.arange(block * self.BLOCK, min((block + 1) * self.BLOCK, self.frames))
-            place = (frames - wanted + self.radius) % self.frames
-            inside = place < len(self.kernel)
-            weights = np.where(inside, self.kernel[np.where(inside, place, 0)], np.float32(0))
-            total += np.tensordot(weights, noise[: len(frames)], axes=1)
+        blocks = self._blocks(start - self.radius, count + 2 * self.radius)
+        few = len(blocks) * self.BLOCK * self.cells * self.latent_size <= self._NUMBERS_AT_ONCE
+        self._kept = {block: self._kept[block] for block in blocks if block in self._kept}
+        for block in blocks:
+            for first, noise in self._noise(block, keep=few):
+                frames = np.arange(first, min(first + len(noise), self.frames))
+                place = (frames - wanted + self.radius) % self.frames
+                inside = place < len(self.kernel)
+                weights = np.where(inside, self.kernel[np.where(inside, place, 0)], np.float32(0))
+                total += np.tensordot(weights, noise[: len(frames)], axes=1)
         return unit_rms(total)
+
+    def _noise(self, block: int, *, keep: bool) -> Iterator[tuple[int, np.ndarray]]:
+        """Draw a block of noise in parts: the first frame and numbers [frames, cells, size].
+
+        The parts continue one stream, so that their number changes nothing.
+        """
+        frame_size = self.cells * self.latent_size
+        rows = max(1, min(self.BLOCK, self._NUMBERS_AT_ONCE // frame_size))
+        if block in self._kept:
+            yield block * self.BLOCK, self._kept[block]
+            return
+        numbers = random_numbers(self.seed, Purpose.SAMPLES, 1 + block)
+        for row in range(0, self.BLOCK, rows):
+            shape = (min(rows, self.BLOCK - row), self.cells, self.latent_size)
+            noise = numbers.standard_normal(shape, dtype=np.float32)
+            if keep:
+                self._kept[block] = noise
+            yield block * self.BLOCK + row, noise
 
     def _blocks(self, first: int, count: int) -> list[int]:
         """List the blocks of noise that hold frames first … first + count - 1, wrapped."""

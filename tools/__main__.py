@@ -66,6 +66,7 @@ def _kind_of_output(out: Path, format_name: str | None, grid: bool) -> str:
     help="Name or number of the class; repeatable. By default a grid has one row a class, and "
     "single pictures have classes as often as the training images.",
 )
+@options.truncation
 @options.device
 @options.overwrite
 def generate(
@@ -77,6 +78,7 @@ def generate(
     zoom: int,
     format_name: str | None,
     class_names: tuple[str, ...],
+    truncation: float,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -87,6 +89,7 @@ def generate(
     same faces in all of them; where it has rows for more faces, all classes come again below.
     """
     from progan.latents import latents_of_seeds
+    from progan.truncation import truncate
     from tools import drawing
     from tools import generate as work
     from tools.class_rows import ClassRows
@@ -105,6 +108,7 @@ def generate(
     classes = [find_class(loaded, name) for name in class_names]
     if len(set(classes)) < len(classes):
         raise click.BadParameter("a class is named twice", param_hint="--class")
+    truncate(loaded.generator, truncation)
     points = None
     if latents_file is not None:
         points = drawing.read_latents(latents_file, loaded.generator.latent_size)
@@ -115,28 +119,28 @@ def generate(
         rows = ClassRows.plan(loaded.generator.label_size, classes, count, grid)
     usual = rows.count if rows else grid[0] * grid[1] if grid else 64
     numbers = seeds or list(range(usual))
-    if points is None:
-        points = latents_of_seeds(numbers, loaded.generator.latent_size)
-    points, labels = (
-        rows.lay_out(points) if rows else work.with_classes(loaded, points, numbers, classes)
-    )
+    faces: work.Faces = work.FacesOfNumbers(loaded, numbers, classes, points)
+    if rows:
+        if points is None:
+            points = latents_of_seeds(numbers, loaded.generator.latent_size)
+        faces = work.FacesAtHand(*rows.lay_out(points))
     if kind == "sheet":
-        if grid and len(points) > grid[0] * grid[1]:
+        if grid and faces.count > grid[0] * grid[1]:
             raise click.BadParameter(
-                f"{len(points)} pictures do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
+                f"{faces.count} pictures do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
             )
-        columns = rows.columns if rows else grid[0] if grid else min(8, len(points))
+        columns = rows.columns if rows else grid[0] if grid else min(8, faces.count)
         work.generate_grid(
-            loaded, points, labels, out, columns=columns, zoom=zoom, overwrite=overwrite
+            loaded.generator, faces, out, columns=columns, zoom=zoom, overwrite=overwrite
         )
     elif kind == "array":
-        work.generate_array(loaded, points, labels, out, overwrite=overwrite)
+        work.generate_array(loaded.generator, faces, out, overwrite=overwrite)
     else:
         word = "seed" if latents_file is None else "latent"
         names = work.picture_names(word, numbers, classes)
         suffix = ".jpg" if format_name == "jpeg" else ".png"
-        work.generate_files(loaded, points, labels, names, out, suffix=suffix, overwrite=overwrite)
-    click.echo(f"{len(points)} pictures: {out}")
+        work.generate_files(loaded.generator, faces, names, out, suffix=suffix, overwrite=overwrite)
+    click.echo(f"{faces.count} pictures: {out}")
     if rows:
         shown = [names_of_classes(loaded)[number] for number in rows.classes]
         click.echo(f"Rows from the top: {told(shown)}")
@@ -192,6 +196,7 @@ def generate(
     metavar="CLASS",
     help="Go from --class to this class, where the film is half over, and back.",
 )
+@options.truncation
 @options.device
 @options.overwrite
 def video(
@@ -208,6 +213,7 @@ def video(
     quality: int,
     class_name: str | None,
     to_class: str | None,
+    truncation: float,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -216,6 +222,7 @@ def video(
     With --class A --to B, the same faces go from class A to class B and back.
     """
     from progan.latents import SeedWalk, SmoothWalk, StillWalk, Walk, latents_of_seeds
+    from progan.truncation import truncate
     from tools.classes import walking_labels
     from tools.video import write_video
 
@@ -237,6 +244,7 @@ def video(
     if path_name == "seeds" and class_name is None and loaded.generator.label_size > 0:
         # A class is not a point on a path: each face's own one would appear with a jump.
         raise click.UsageError("This model has classes: --path seeds needs --class.")
+    truncate(loaded.generator, truncation)
     labels = walking_labels(loaded, class_name, to_class, frames=frames, cells=cells)
     if seeds is not None:
         walk: Walk = SeedWalk(frames=frames, stops=latents_of_seeds(seeds, size))
@@ -259,6 +267,95 @@ def video(
         overwrite=overwrite,
     )
     click.echo(f"{frames} frames, {frames / fps:g} s: {out}")
+
+
+@main.command()
+@click.argument("run", type=options.PATH)
+@click.argument("out", type=options.PATH)
+@click.option("--seconds", type=options.Seconds(0.1, 3600), default=20.0, show_default=True)
+@click.option("--fps", type=click.IntRange(1, 240), default=30, show_default=True)
+@click.option(
+    "--hold",
+    type=options.Seconds(0, 3600),
+    help="Of these seconds, so many at the end show the last checkpoint.  [default: a tenth]",
+)
+@click.option("--grid", type=options.Grid(), help="Faces a frame; by default one row, or 4x3.")
+@click.option("--seeds", type=options.Seeds(), help="The faces; by default the first, from 0.")
+@click.option("--class", "class_name", help="Class of all faces; by default each in turn.")
+@click.option("--captions", is_flag=True, help="Tell below: thousand images shown, and pixels.")
+@click.option("--zoom", type=click.IntRange(1, 1024), help="Repeat each last pixel so often.")
+@click.option(
+    "--quality",
+    type=click.IntRange(0, 51),
+    default=17,
+    show_default=True,
+    help="x264's constant rate factor: 0 loses next to nothing, more is smaller.",
+)
+@options.device
+@options.overwrite
+def timelapse(
+    run: Path,
+    out: Path,
+    seconds: float,
+    fps: int,
+    hold: float | None,
+    grid: tuple[int, int] | None,
+    seeds: list[int] | None,
+    class_name: str | None,
+    captions: bool,
+    zoom: int | None,
+    quality: int,
+    device: str,
+    overwrite: bool,
+) -> None:
+    """Film how the same faces grow in training, out of the checkpoints that RUN has kept.
+
+    Training keeps the newest few, and with --milestone-kimg others on the way. Each is shown as its
+    average generator draws it at its own level, then fades into the next; in every second of the
+    film the same number of images was shown. OUT is an H.264 MP4.
+    """
+    from progan.latents import latents_of_seeds
+    from tools import timelapse as work
+
+    if out.suffix.lower() != ".mp4":
+        raise click.BadParameter("the film's name must end in .mp4", param_hint="OUT")
+    if hold is not None and hold >= seconds:
+        raise click.BadParameter("leaves no time for the other checkpoints", param_hint="--hold")
+    if grid is None:
+        grid = (4, 3) if seeds is None else (min(8, len(seeds)), -(-len(seeds) // 8))
+    numbers = seeds or list(range(grid[0] * grid[1]))
+    if len(numbers) > grid[0] * grid[1]:
+        raise click.BadParameter(
+            f"{len(numbers)} faces do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
+        )
+    where = options.find_device(device)
+    latent_size, labels = work.faces_of(run, len(numbers), class_name)
+    frames = max(2, round(seconds * fps))
+    held = round((seconds / 10 if hold is None else hold) * fps)
+    first, last = work.write_timelapse(
+        run,
+        latents_of_seeds(numbers, latent_size),
+        labels,
+        out,
+        columns=grid[0],
+        frames=frames,
+        hold=min(max(1, held), frames - 1),
+        fps=fps,
+        quality=quality,
+        zoom=zoom,
+        captions=captions,
+        device=where,
+        overwrite=overwrite,
+    )
+    click.echo(
+        f"{frames} frames, {frames / fps:g} s, from {first / 1000:g} to {last / 1000:g} kimg: {out}"
+    )
+    if first > last / 2:
+        click.echo(
+            "The run has kept its newest checkpoints alone: training with --milestone-kimg keeps "
+            "earlier ones.",
+            err=True,
+        )
 
 
 @main.command()

@@ -77,6 +77,34 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Fraction(click.FloatRange):
+    """A number from 0 to 1; what is not a number is none."""
+
+    name = "fraction"
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Turn what was typed into a float, or end with a usage error."""
+        fraction = float(super().convert(value, param, ctx))
+        if math.isnan(fraction):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return fraction
+
+
+truncation = click.option(
+    "--truncation",
+    type=Fraction(),
+    default=1.0,
+    show_default=True,
+    metavar="PSI",
+    help="Draw all faces toward the average one: below 1 fewer are odd, and all are more alike.",
+)
+
+
 def find_device(name: str) -> "torch.device":
     """Find the device that --device means.
 

@@ -179,6 +179,36 @@ def test_a_long_and_slow_walk_needs_little_memory(monkeypatch: pytest.MonkeyPatc
     assert 8000 / 64 <= len(drawn) <= 8010 / 64 + 2
 
 
+def test_noise_that_neighbouring_frames_share_is_drawn_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[int] = []
+
+    def counting(seed: int, purpose: Purpose, block: int) -> np.random.Generator:
+        drawn.append(block)
+        return random_numbers(seed, purpose, block)
+
+    monkeypatch.setattr("progan.latents.random_numbers", counting)
+    made = walk(6400, 40)
+    for _ in chunks(made, 50):
+        # Frames 160 to either side, in blocks of 64.
+        assert len(made._kept) <= 1 + (50 + 2 * 160 + 62) // 64
+    # The film's end needs its beginning once more.
+    assert len(set(drawn)) == 100
+    assert len(drawn) <= 100 + 6
+
+
+def test_a_walk_does_not_depend_on_how_much_noise_is_drawn_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = walk(200, 5, cells=3).chunk(0, 200)
+    for numbers in (1, 24 * 10, 24 * 64 * 2):
+        monkeypatch.setattr(SmoothWalk, "_NUMBERS_AT_ONCE", numbers)
+        made = walk(200, 5, cells=3)
+        assert np.concatenate(list(chunks(made, 30))) == pytest.approx(whole, abs=1e-5)
+        assert sum(noise.size for noise in made._kept.values()) <= numbers
+
+
 def test_a_walk_that_is_smoothed_beyond_all_measure_stands_still() -> None:
     made = walk(50, 1e12).chunk(0, 50)
     assert made == pytest.approx(np.broadcast_to(made[:1], made.shape), abs=1e-3)

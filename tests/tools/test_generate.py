@@ -8,7 +8,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from progan.checkpoint import save_model
+from datasets import pictures
+from datasets.pictures import Format
+from progan.checkpoint import ModelFile, save_model
+from progan.labels import labels_of_seeds
 from progan.latents import latents_of_seeds
 from progan.networks import Generator
 from tests.tools.conftest import Tool
@@ -62,7 +65,7 @@ def test_by_default_there_are_64_pictures_of_a_run_directory(tool: Tool, tmp_pat
 def test_a_grid_has_each_seed_in_its_cell(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
 ) -> None:
-    monkeypatch.setattr(drawing, "_PIXELS_AT_ONCE", 4 * 256)  # Four pictures.
+    monkeypatch.setattr(drawing, "_NUMBERS_AT_ONCE", 4 * 2048)  # Four pictures.
     generator = write_model(tmp_path / "model.safetensors", channels=channels)
     words = ["generate", "model.safetensors"]
     assert tool(*words, "grid.png", "--grid", "3x2").status == 0
@@ -307,6 +310,7 @@ def test_mistakes_get_a_sentence_and_leave_nothing(
         raise AssertionError("No minutes of work before the refusal.")
 
     monkeypatch.setattr(generate, "images", draw)
+    monkeypatch.setattr(generate, "pixels", draw)
     for folder in ("folder", "folder.png"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "thesis.txt").write_text("years of work")
@@ -378,7 +382,12 @@ def test_what_is_interrupted_leaves_nothing(
         yield np.zeros((2, 3, 16, 16), np.float32)
         raise KeyboardInterrupt
 
+    def paint(*_: object) -> Iterator[Pixels]:
+        yield np.zeros((2, 16, 16, 3), np.uint8)
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(generate, "images", draw)
+    monkeypatch.setattr(generate, "pixels", paint)
     ended = tool("generate", "model.safetensors", out, "--seeds", "0-3")
     assert (ended.status, ended.out) == (1, "")
     assert ended.err.strip() == "Stopped."
@@ -418,6 +427,7 @@ def test_a_sheet_that_is_too_large_is_refused_before_it_is_drawn(
         raise AssertionError("No minutes of work before the refusal.")
 
     monkeypatch.setattr(generate, "images", draw)
+    monkeypatch.setattr(generate, "pixels", draw)
     # Seeds are counted, not drawn: so many latents would take seconds.
     monkeypatch.setattr(
         "progan.latents.latents_of_seeds",
@@ -440,3 +450,79 @@ def test_a_grid_can_be_enlarged(tool: Tool, tmp_path: Path) -> None:
     np.testing.assert_array_equal(large, np.kron(small, np.ones((3, 3, 1), np.uint8)))
     refused = tool("generate", "m.safetensors", "folder", "--zoom", "2")
     assert (refused.status, "--zoom is for grids" in refused.err) == (2, True)
+
+
+class Noting(generate.FacesOfNumbers):
+    """Faces that note which of them were asked for."""
+
+    def __init__(self, model: ModelFile, numbers: range, classes: tuple[int, ...]) -> None:
+        super().__init__(model, numbers, classes)
+        self.asked: list[tuple[int, int]]
+        object.__setattr__(self, "asked", [])
+
+    def part(self, start: int, stop: int) -> tuple[Array, NDArray[np.int64] | None]:
+        self.asked.append((start, stop))
+        return super().part(start, stop)
+
+
+def test_very_many_pictures_are_drawn_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = small_generator(classes=3)
+    model = ModelFile(generator=generator, class_counts=(1, 2, 3))
+    monkeypatch.setattr(generate, "_FACES_AT_ONCE", 8)
+    monkeypatch.setattr(drawing, "_NUMBERS_AT_ONCE", 3 * 2048)
+    for classes in ((), (2, 0)):
+        faces = Noting(model, range(5, 30), classes)
+        out = tmp_path / f"{len(classes)}.npy"
+        generate.generate_array(generator, faces, out, overwrite=False)
+        ends = [*range(9, faces.count, 9), faces.count]
+        assert faces.asked == list(zip([0, *ends[:-1]], ends, strict=True))
+        seeds = list(range(5, 30)) * max(1, len(classes))
+        labels = labels_of_seeds(seeds, (1, 2, 3))
+        assert labels is not None
+        expected = [2] * 25 + [0] * 25 if classes else labels.tolist()
+        assert np.load(out) == pytest.approx(output_of(generator, seeds, expected), abs=1e-4)
+
+
+def test_files_wait_for_the_disk_in_bounded_number(
+    tool: Tool, tmp_path: Path, model: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "_FILES_WAITING", 3)
+    monkeypatch.setattr(generate, "_WRITERS", 1)
+    encode = pictures.encode
+    begun: list[int] = []
+    behind: list[int] = []
+
+    def slow(image: Pixels, format_name: Format) -> bytes:
+        begun.append(1)
+        return encode(image, format_name)
+
+    def paint(_: object, points: Array, __: object) -> Iterator[Pixels]:
+        for number in range(len(points)):
+            behind.append(number - len(begun))
+            yield np.full((1, 16, 16, 3), number, np.uint8)
+
+    monkeypatch.setattr(pictures, "encode", slow)
+    monkeypatch.setattr(generate, "pixels", paint)
+    assert tool("generate", "model.safetensors", "out", "--seeds", "0-39").status == 0
+    assert max(behind) <= 5
+    for number in range(40):
+        assert (opened(tmp_path / f"out/seed{number:06d}.png") == number).all()
+
+
+def test_truncated_pictures_vary_less(tool: Tool, tmp_path: Path, model: Generator) -> None:
+    words = ["generate", "model.safetensors", "--seeds", "0-39"]
+    found = []
+    for psi in ("", "1", "0.7", "0"):
+        options = ["--truncation", psi] if psi else []
+        assert tool(*words, f"psi{psi}.npy", *options).status == 0
+        found.append(np.load(tmp_path / f"psi{psi}.npy"))
+    assert np.array_equal(found[0], found[1])
+    spread = [images.var(axis=0).mean() for images in found[1:]]
+    assert spread[1] < 0.97 * spread[0]
+    assert spread[2] < 1e-9
+    for psi in ("1.1", "-1", "nan"):
+        ended = tool(*words, "out", "--truncation", psi)
+        assert ended.status == 2
+        assert "--truncation" in ended.err

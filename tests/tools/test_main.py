@@ -15,7 +15,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "generate", "video", "neighbours", "export", "import-official"]
+    "verb", ["", "generate", "video", "timelapse", "neighbours", "export", "import-official"]
 )
 def test_help_waits_for_nothing(verb: str) -> None:
     # A new process: in this one, everything has been imported.
@@ -28,7 +28,8 @@ def test_help_waits_for_nothing(verb: str) -> None:
     ended = run("-c", code)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "Usage: " in ended.stdout
-    given = {"neighbours": "IMAGES", "import-official": "FILE.pkl"}.get(verb, "MODEL")
+    arguments = {"neighbours": "IMAGES", "timelapse": "RUN", "import-official": "FILE.pkl"}
+    given = arguments.get(verb, "MODEL")
     assert (f"{verb} [OPTIONS] {given}" if verb else "neighbours") in ended.stdout
 
 

@@ -1,4 +1,5 @@
 import resource
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from progan.latents import SmoothWalk, StillWalk, latents_of_seeds
 from progan.networks import Generator
 from tests.tools.conftest import Tool
 from tests.tools.making import Film, names, recalling, small_generator, write_model
-from tools import video
+from tools import encoding, video
 
 Array = NDArray[np.float32]
 
@@ -123,6 +124,21 @@ def test_colours_are_those_of_the_pictures(tmp_path: Path) -> None:
         chroma = film.planes[number, height:].reshape(2, height // 2, width // 2)
         found = (film.planes[number, :height].mean(), chroma[0].mean(), chroma[1].mean())
         assert found == pytest.approx(expected, abs=1.5)
+
+
+@pytest.mark.parametrize("zoom", [1, 2, 3, 4])
+def test_every_pixel_keeps_its_place_and_colour_when_enlarged(tmp_path: Path, zoom: int) -> None:
+    # Neighbours in pairs, since at an odd zoom two pixels share colours.
+    picture = np.random.default_rng(0).integers(30, 226, (1, 8, 8, 3), np.uint8)
+    picture = picture.repeat(2, axis=1).repeat(2, axis=2)
+    film = write(recalling(picture), Standing(2), tmp_path / "film.mp4", quality=1, zoom=zoom)
+    assert film.frames.shape == (2, 16 * zoom, 16 * zoom, 3)
+    luma = picture[0] @ (np.array([0.2126, 0.7152, 0.0722]) * 219 / 255) + 16
+    expected = luma.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    assert np.abs(film.planes[1, : 16 * zoom] - expected).max() <= 3
+    if zoom % 2 == 0:
+        shown = film.frames[1, zoom // 2 :: zoom, zoom // 2 :: zoom].astype(int)
+        assert np.abs(shown - picture[0]).mean() < 3
 
 
 def test_grey_pictures_become_grey_films(tmp_path: Path) -> None:
@@ -299,7 +315,7 @@ def test_the_smallest_films(tmp_path: Path, frames: int, resolution: int, zoom: 
     [(4, 4, 64), (64, 64, 4), (200, 200, 1), (256, 256, 1), (1024, 2048, 1), (16, 2048, 2)],
 )
 def test_small_frames_are_enlarged(height: int, width: int, factor: int) -> None:
-    assert video.frame_zoom(height, width) == factor
+    assert encoding.frame_zoom(height, width) == factor
 
 
 def test_memory_does_not_grow_with_the_length(
@@ -325,18 +341,55 @@ def test_frames_are_written_while_others_are_still_to_be_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(video, "_PIXELS_AT_ONCE", 2**10)
-    written: list[int] = []
-    frame = video._frame
+    # The walk waits for frames of before to be encoded: had all to be drawn first, it would for
+    # ever; and were they held in memory, it would be far ahead of them.
+    encoded = threading.Semaphore(0)
+    write_group = encoding._Encoder.write
+    groups: list[int] = []
 
-    def counting(sheet: NDArray[np.uint8]) -> object:
-        written.append(len(walk.asked))
-        return frame(sheet)
+    def counting(encoder: encoding._Encoder, frames: NDArray[np.uint8]) -> None:
+        write_group(encoder, frames)
+        groups.append(len(frames))
+        encoded.release()
 
-    monkeypatch.setattr(video, "_frame", counting)
-    walk = Standing(20)
+    class Waiting(Standing):
+        def chunk(self, start: int, count: int) -> Array:
+            if start:
+                assert encoded.acquire(timeout=60)
+            assert start // 4 - len(groups) <= 3
+            return super().chunk(start, count)
+
+    monkeypatch.setattr(encoding._Encoder, "write", counting)
+    film = write(recalling(flat((9, 9, 9))), Waiting(20), tmp_path / "film.mp4", zoom=1)
+    assert len(film.frames) == 20
+    assert groups == [4] * 5
+
+
+def test_the_walk_does_not_run_away_from_a_slow_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "_PIXELS_AT_ONCE", 2**8)
+    begun: list[int] = []
+    may_write = threading.Event()
+    write_group = encoding._Encoder.write
+
+    def slow(encoder: encoding._Encoder, frames: NDArray[np.uint8]) -> None:
+        begun.append(len(walk.asked))
+        assert may_write.wait(60)
+        write_group(encoder, frames)
+
+    class Hasty(Standing):
+        def chunk(self, start: int, count: int) -> Array:
+            # Two groups wait, one is being written, and this is the next.
+            assert len(self.asked) - len(begun) <= 3
+            if len(self.asked) == 2:
+                may_write.set()
+            return super().chunk(start, count)
+
+    monkeypatch.setattr(encoding._Encoder, "write", slow)
+    walk = Hasty(12)
     write(recalling(flat((9, 9, 9))), walk, tmp_path / "film.mp4", zoom=1)
-    assert walk.asked == [4] * 5
-    assert written == [number // 4 + 1 for number in range(20)]
+    assert len(begun) == 12
 
 
 @pytest.mark.parametrize(
@@ -381,7 +434,7 @@ def test_mistakes_get_a_sentence_and_leave_nothing(
     def draw(*_: object) -> Iterator[Array]:
         raise AssertionError("No minutes of work before the refusal.")
 
-    monkeypatch.setattr(video, "images", draw)
+    monkeypatch.setattr(video, "pixels", draw)
     write_model(tmp_path / "m.mp4")
     (tmp_path / "old.mp4").write_text("old")
     (tmp_path / "folder.mp4").mkdir()
@@ -410,14 +463,14 @@ def test_what_is_interrupted_leaves_nothing(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: int
 ) -> None:
     write_model(tmp_path / "m")
-    parts = [np.zeros((1, 3, 16, 16), np.float32)] * drawn
+    parts = [np.zeros((1, 16, 16, 3), np.uint8)] * drawn
 
-    def draw(*_: object) -> Iterator[Array]:
+    def draw(*_: object) -> Iterator[NDArray[np.uint8]]:
         if not parts:
             raise KeyboardInterrupt
         yield parts.pop()
 
-    monkeypatch.setattr(video, "images", draw)
+    monkeypatch.setattr(video, "pixels", draw)
     monkeypatch.setattr(video, "_PIXELS_AT_ONCE", 1)
     ended = tool("video", "m", "film.mp4", "--seconds", 1)
     assert (ended.status, ended.out) == (1, "")
@@ -425,18 +478,22 @@ def test_what_is_interrupted_leaves_nothing(
     assert names(tmp_path) == ["m"]
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(tool: Tool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [0, 2000, 10_000])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    tool: Tool, tmp_path: Path, limit: int
+) -> None:
     write_model(tmp_path / "m")
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     # No file may grow beyond this: as with a full disk, writing fails in the middle.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, usual[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, usual[1]))
     try:
-        words = ["--seconds", 1, "--fps", 30, "--quality", 0, "--zoom", 4]
+        words = ["--seconds", 3, "--fps", 30, "--quality", 0, "--zoom", 4]
         ended = tool("video", "m", "film.mp4", *words)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert (ended.status, ended.out) == (1, "")
     assert "File too large" in ended.err
+    assert len(ended.err.splitlines()) == 1
     assert "Traceback" not in ended.err
     assert names(tmp_path) == ["m"]
 
