@@ -36,5 +36,5 @@ def test_one_process_averages_nothing_and_agrees_with_itself() -> None:
     tensor = torch.tensor([1.0, 2.0])
     Processes().average_([tensor])
     assert tensor.tolist() == [1.0, 2.0]
-    assert Processes().any(True, torch.device("cpu"))
-    assert not Processes().any(False, torch.device("cpu"))
+    assert Processes().any(True)
+    assert not Processes().any(False)
