@@ -71,7 +71,7 @@ class Presence:
         self.rank = rank
         self.count = count
         self._links = links
-        self._end = end or _end_this_process
+        self._end = _end_this_process if end is None else end
         self._troubles: list[Trouble] = []
         self._changed = threading.Condition()
         self._busy = 0
@@ -229,24 +229,31 @@ def _answer(server: socket.socket, count: int, token: bytes) -> dict[int, socket
         server.settimeout(max(0.01, deadline - time.monotonic()))
         try:
             link, _ = server.accept()
-            link.settimeout(5)
-            said = link.recv(_HELLO.size, socket.MSG_WAITALL)
         except TimeoutError:
-            if time.monotonic() < deadline:
-                continue  # a stranger who says nothing
             missing = sorted(set(range(1, count)) - set(links))
             raise ProganError(
                 f"process 0 of {count} was not reached by {missing} within "
                 f"{_MEETING_SECONDS:.0f} seconds: let the machines reach one another on any port"
             ) from None
-        except OSError:
-            continue
-        if len(said) < _HELLO.size:
-            continue
-        shown, rank = _HELLO.unpack(said)
-        if hmac.compare_digest(shown, token):
+        rank = _caller(link, token)
+        if rank is None:
+            link.close()
+        else:
             links[rank] = _watched(link)
     return links
+
+
+def _caller(link: socket.socket, token: bytes) -> int | None:
+    """Give the rank of who is calling; None for a stranger."""
+    link.settimeout(5)
+    try:
+        said = link.recv(_HELLO.size, socket.MSG_WAITALL)
+    except OSError:
+        return None
+    if len(said) < _HELLO.size:
+        return None
+    shown, rank = _HELLO.unpack(said)
+    return rank if hmac.compare_digest(shown, token) else None
 
 
 def _call(rank: int, where: Any) -> socket.socket:
