@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -92,11 +93,11 @@ def test_who_leaves_after_its_work_troubles_nobody(three: Three) -> None:
 def test_a_stranger_is_not_taken_for_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     told = threading.Event()
-    where = {}
+    where: dict[str, Any] = {}
 
-    def tell(value: object) -> object:
+    def tell(value: Any) -> Any:
         if value is not None:
-            where.update(value)  # type: ignore[call-overload]
+            where.update(value)
             told.set()
         assert told.wait(PATIENCE)
         return where
