@@ -7,6 +7,8 @@ stay whole, so the sum over processes is the minibatch that one process would ha
 import contextlib
 import json
 import os
+import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +17,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from progan.errors import ProganError
 from progan.presence import Presence, meet
@@ -230,14 +234,45 @@ def _join() -> Processes:
     gpus = torch.cuda.is_available() and dist.is_nccl_available()
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
     try:
-        dist.init_process_group(backend, timeout=_MEETING_TIME)
+        store, rank, count = next(rendezvous("env://", timeout=_MEETING_TIME))
+        fresh = PrefixStore(_name_of_this_start(store, rank, count), store)
+        dist.init_process_group(
+            backend, store=fresh, rank=rank, world_size=count, timeout=_MEETING_TIME
+        )
         group = dist.new_group(backend=backend, timeout=_WORKING_TIME)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, TimeoutError) as error:
         raise ProganError(
             f"the {count} processes cannot find one another ({str(error).splitlines()[0]}): start "
             "them with torchrun"
         ) from None
     assert group is not None
-    rank = dist.get_rank()
     silent = Processes(rank=rank, count=count, group=group)
     return Processes(rank, count, meet(rank, count, silent.tell), group)
+
+
+def _name_of_this_start(store: Store, rank: int, count: int) -> str:
+    """Agree on a name that no earlier start of these processes has used.
+
+    When torchrun starts its processes again, they find the same store, with the addresses that
+    their dead predecessors left in it. So the first process answers only to those who call it now,
+    each of which has invented its own word.
+    """
+    word = secrets.token_hex(8)
+    if rank != 0:
+        store.set(f"progan/call/{rank}", word)
+        name: str = store.get(f"progan/answer/{word}").decode()
+        store.set(f"{name}/heard/{rank}", "")
+        return name
+    name = f"progan/{word}"
+    deadline = time.monotonic() + _MEETING_TIME.total_seconds()
+    missing = set(range(1, count))
+    while missing:
+        for other in sorted(missing):
+            if store.check([f"progan/call/{other}"]):
+                store.set(f"progan/answer/{store.get(f'progan/call/{other}').decode()}", name)
+            if store.check([f"{name}/heard/{other}"]):
+                missing.remove(other)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{sorted(missing)} did not come within five minutes")
+        time.sleep(0.01)
+    return name
