@@ -169,6 +169,9 @@ class Processes:
         """
         if self.presence is None or self.rank == 0:
             return False
+        trouble = self.presence.trouble
+        if trouble is not None and not trouble.told:
+            return False  # that is what is wrong, and nobody else may be left to say it
         return (
             self.presence.wait_for_trouble(_NEWS_SECONDS, lambda t: t.told and t.rank < self.rank)
             is not None
