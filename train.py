@@ -3,7 +3,10 @@
 import json
 import os
 import signal
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -11,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 import click
 
 from datasets import door
+from datasets.errors import DatasetError
 from datasets.landing import landing
-from progan.config import PRESETS, Config, preset
+from progan.config import PRESETS, Config, begun_with, preset
 from progan.errors import ProganError
 
 if TYPE_CHECKING:
@@ -157,25 +161,22 @@ def main(
     """Train a generator of DATASET's images in the folder RUN.
 
     Where RUN holds a checkpoint, training goes on from there. The settings of a run are fixed when
-    it begins, but for --kimg.
+    it begins, but for --kimg. To train with several processes, start them with torchrun; only the
+    first looks at RUN.
     """
     from datasets.pyramid import Dataset
-    from progan import parallel
+    from progan.parallel import joined
 
     given = {name: value for name, value in settings.items() if value is not None}
-    where = _device(device)
-    data = Dataset.open(dataset)
-    processes = parallel.join(where.type)
-    try:
-        saved = _saved_config(run, data)
-        if saved is None:
-            config = _new_config(preset_name, given, data, processes)
-        else:
-            config = _continued_config(saved, given, run)
+    with joined() as processes, _told_once(processes):
+        where = _device(device, processes)
+        data = Dataset.open(dataset)
+        config = _config(preset_name, given, data, run, processes)
         if dry_run:
-            from tools.plan import print_plan
+            if processes.rank == 0:
+                from tools.plan import print_plan
 
-            print_plan(config, where)
+                print_plan(config, where, processes.count)
             return
         from tools.observers import Pace
 
@@ -193,8 +194,22 @@ def main(
             watch_memorization=watch_memorization,
         )
         _train(config, data, run, where, processes, pace)
-    finally:
-        processes.close()
+
+
+@contextmanager
+def _told_once(processes: "Processes") -> Iterator[None]:
+    """Leave it to the first process to say what all of them have found wrong."""
+    from progan.parallel import FailedElsewhere
+
+    try:
+        yield
+    except FailedElsewhere:
+        raise click.exceptions.Exit(1) from None
+    except (DatasetError, ProganError, OSError, click.ClickException) as error:
+        if processes.told_elsewhere():
+            status = error.exit_code if isinstance(error, click.ClickException) else 1
+            raise click.exceptions.Exit(status) from None
+        raise
 
 
 def _metrics(text: str, detector: str | None) -> tuple[str, ...]:
@@ -209,17 +224,26 @@ def _metrics(text: str, detector: str | None) -> tuple[str, ...]:
     return names
 
 
-def _device(name: str) -> "torch.device":
-    """Find the device that `--device` means."""
+def _device(name: str, processes: "Processes") -> "torch.device":
+    """Find the device that `--device` means; every process of a machine has its own GPU."""
     import torch
 
     from progan.memory import keep_freed_memory
 
+    several = processes.count > 1
     if name == "auto":
         if torch.cuda.is_available():
-            name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+            name = "cuda"
         else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
+            name = "mps" if torch.backends.mps.is_available() and not several else "cpu"
+    if several and name not in ("cpu", "cuda"):
+        raise click.BadParameter(
+            f"{name!r} is one device, and there are {processes.count} processes: give cpu or cuda, "
+            "or start one process",
+            param_hint="--device",
+        )
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -230,10 +254,43 @@ def _device(name: str) -> "torch.device":
         ) from None
     if device.type == "cpu":
         keep_freed_memory()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     # The same run gives the same bits: no kernel is chosen by a race, none adds in random order.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     return device
+
+
+def _config(
+    preset_name: str,
+    given: dict[str, Any],
+    data: "Dataset",
+    run: Path,
+    processes: "Processes",
+) -> Config:
+    """Make or take up the run's configuration in process 0, and tell the others."""
+    if processes.rank == 0:
+        saved = _saved_config(run, data)
+        if saved is None:
+            config = _new_config(preset_name, given, data, processes)
+        else:
+            config = _continued_config(saved, given, run)
+            begun = begun_with(config)
+            if begun not in (None, processes.count):
+                click.echo(
+                    f"This run keeps the minibatches and learning rates that preset v2 gave it for "
+                    f"{begun} {'process' if begun == 1 else 'processes'}."
+                )
+        processes.tell({"config": config.to_json(), "fingerprint": data.fingerprint})
+        return config
+    told = processes.tell(None)
+    if told["fingerprint"] != data.fingerprint:
+        raise ProganError(
+            f"{data.path} holds other data on {socket.gethostname()} than where process 0 is (the "
+            "fingerprints differ): give all machines the same dataset"
+        )
+    return Config.from_json(told["config"])
 
 
 def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
@@ -317,21 +374,47 @@ def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -
 
 
 class _StopSignals:
-    """Ctrl-C and SIGTERM ask for a stop after the round; a second one stops at once."""
+    """Ctrl-C and SIGTERM ask for a stop after the round; a second one stops at once.
 
-    def __init__(self) -> None:
+    A cluster's manager may signal torchrun and the processes that it started, which torchrun then
+    signals too: one request that arrives twice. And where torchrun itself is killed, nobody can
+    stop what it started any more, so that stops too.
+    """
+
+    _SAME_REQUEST_SECONDS = 3.0
+
+    def __init__(self, processes: "Processes | None" = None) -> None:
         self.asked = False
+        self.processes = processes
+        self._first = (0, 0.0)
+        self._parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self.asked:
+            again = number == self._first[0] and now - self._first[1] < self._SAME_REQUEST_SECONDS
+            if self._parent is not None and again:
+                return
             raise KeyboardInterrupt
         self.asked = True
-        click.echo("Stopping after this step; a checkpoint will be written.", err=True)
+        self._first = (number, now)
+        # torchrun stops the others where one is gone: no checkpoint will follow then.
+        if self.processes is None or (
+            self.processes.rank == 0 and not self.processes.somebody_is_gone()
+        ):
+            click.echo("Stopping after this step; a checkpoint will be written.", err=True)
 
     def __call__(self) -> bool:
-        return self.asked
+        return self.asked or (self._parent is not None and os.getppid() != self._parent)
+
+
+def _places(device: "torch.device", count: int) -> str:
+    """Say where the processes compute."""
+    if count == 1:
+        return str(device)
+    return f"{count} {'GPUs' if device.type == 'cuda' else 'processes'}"
 
 
 def _begin(run: Path, config: Config, data: "Dataset") -> None:
@@ -363,19 +446,22 @@ def _train(
     from progan.checkpoint import Checkpoints
     from progan.training import Trainer, train
 
-    stop = _StopSignals()
+    stop = _StopSignals(processes)
     trainer = Trainer(config, Stream(data, seed=config.seed), device=device, processes=processes)
     checkpoints = Checkpoints(
         run / "checkpoints", keep=pace.keep, milestone_kimg=pace.milestone_kimg
     )
-    newest = checkpoints.newest() if run.is_dir() else None
+    # The other processes may be on machines where there is no RUN.
+    newest = checkpoints.newest() if processes.rank == 0 and run.is_dir() else None
     if newest is not None:
         trainer.restore(*newest)
+    trainer.agree()
     if trainer.nimg >= config.nimg:
-        click.echo(
-            f"{run} is already trained to {trainer.nimg / 1000:g} kimg; give a larger --kimg to "
-            "go on."
-        )
+        if processes.rank == 0:
+            click.echo(
+                f"{run} is already trained to {trainer.nimg / 1000:g} kimg; give a larger --kimg "
+                "to go on."
+            )
         return
     observers = []
     if processes.rank == 0:
@@ -386,7 +472,7 @@ def _train(
         verb = "Begin" if newest is None else f"Continue at {trainer.nimg / 1000:g} kimg"
         click.echo(
             f"{verb}: {len(data.rows('train'))} images, to {config.resolution}×{config.resolution} "
-            f"pixels, {config.kimg:g} kimg, on {device}"
+            f"pixels, {config.kimg:g} kimg, on {_places(device, processes.count)}"
         )
     finished = train(trainer, observers, stop)
     if processes.rank == 0:

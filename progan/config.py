@@ -157,6 +157,19 @@ PRESETS = {
 }
 
 
+def begun_with(config: Config) -> int | None:
+    """Give the number of processes for which a run's preset chose its minibatches.
+
+    None where that is not the preset's doing. A run keeps its minibatches, and with them its
+    weights, on whatever number of processes it is continued.
+    """
+    if config.preset == "v2":
+        for processes, (minibatch, _) in _V2.items():
+            if config.minibatch == minibatch:
+                return processes
+    return None
+
+
 def preset(name: str, processes: int = 1, **settings: Any) -> Config:
     """Give a preset's configuration, with some settings replaced.
 

@@ -53,15 +53,19 @@ def operations(config: Config) -> dict[int, float]:
     return counts
 
 
-def measure(config: Config, device: torch.device) -> Iterator[tuple[int, float, bool]]:
+def measure(
+    config: Config, device: torch.device, processes: int = 1
+) -> Iterator[tuple[int, float, bool]]:
     """Find the seconds that training takes for an image, level by level.
 
     The real training step runs on noise; where a step would take more than a few seconds, the
-    levels from there on are extrapolated by their number of operations.
+    levels from there on are extrapolated by their number of operations. Of several processes, the
+    share of one is measured, without what they have to tell one another.
 
     Args:
         config: the run.
         device: where it will compute.
+        processes: how many share the work.
 
     Yields:
         Level, seconds per image, whether that was measured.
@@ -75,7 +79,8 @@ def measure(config: Config, device: torch.device) -> Iterator[tuple[int, float, 
             seconds *= counts[level] / counts[level - 1]
             measuring = measuring and seconds * minibatch < _LONGEST_STEP
         if measuring:
-            seconds = _seconds_of_a_step(config, level, device) / minibatch
+            share = replace(config, minibatch=str(minibatch // processes))
+            seconds = _seconds_of_a_step(share, level, device) / minibatch
         yield level, seconds, measuring
 
 

@@ -300,6 +300,7 @@ class Trainer:
 
     def _note(self, scalars: Scalars, failed: Tensor) -> None:
         """Add up a step's scalars and whether it was skipped, on the device."""
+        self.processes.average_(list(scalars.values()))
         for name, value in scalars.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -349,6 +350,17 @@ class Trainer:
             raise ProganError(f"the checkpoint has a tensor too many: {next(iter(left))}")
         self._move_to(nimg)
 
+    def agree(self) -> None:
+        """Take up the state of process 0, in all processes.
+
+        Raises:
+            ProganError: another process is gone.
+        """
+        nimg = self.processes.tell(self.nimg)
+        tensors = self.processes.hand_out(self.state() if self.processes.rank == 0 else {})
+        if self.processes.rank != 0:
+            self.restore(tensors, nimg)
+
     def _networks(self) -> dict[str, Generator | Critic]:
         return {"generator": self.generator, "critic": self.critic, "average": self.average}
 
@@ -382,9 +394,10 @@ def train(
         before = trainer.nimg
         trainer.round()
         finished = trainer.nimg >= trainer.config.nimg
-        stopped = trainer.processes.any(stop(), trainer.device)
-        for observer in observers:
-            observer(trainer, before, finished or stopped)
+        stopped = trainer.processes.any(stop())
+        with trainer.processes.alone():
+            for observer in observers:
+                observer(trainer, before, finished or stopped)
         if stopped:
             break
     return finished

@@ -10,12 +10,12 @@ from progan.config import Config
 from progan.estimate import measure
 
 
-def print_plan(config: Config, device: torch.device) -> None:
+def print_plan(config: Config, device: torch.device, processes: int = 1) -> None:
     """Print the configuration and the schedule with estimated times."""
     click.echo(json.dumps(config.to_json(), indent=2))
     click.echo(f"\n{'level':>5} {'size':>11} {'phase':>5} {'kimg':>19} {'minibatch':>9} "
                f"{'learning rate':>13} {'estimated time':>15}")  # fmt: skip
-    estimates = {level: (s, measured) for level, s, measured in measure(config, device)}
+    estimates = {level: (s, measured) for level, s, measured in measure(config, device, processes)}
     total = 0.0
     for phase in config.schedule.phases():
         end = config.nimg if phase.end is None else min(phase.end, config.nimg)

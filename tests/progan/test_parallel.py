@@ -1,5 +1,7 @@
 """The minibatch divided among processes is still the minibatch."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 from progan.errors import ProganError
 from progan.layers import minibatch_deviation
 from progan.parallel import Processes
+from tests.progan.float64 import train_to_files
+from tests.starting import start
 
 
 @given(st.sampled_from([1, 2, 3, 4]), st.sampled_from([1, 2, 4]), st.integers(1, 3))
@@ -36,5 +40,36 @@ def test_one_process_averages_nothing_and_agrees_with_itself() -> None:
     tensor = torch.tensor([1.0, 2.0])
     Processes().average_([tensor])
     assert tensor.tolist() == [1.0, 2.0]
-    assert Processes().any(True, torch.device("cpu"))
-    assert not Processes().any(False, torch.device("cpu"))
+    assert Processes().any(True)
+    assert not Processes().any(False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The states of one, two and four processes after 50 steps, in the fade of a level."""
+    folder = tmp_path_factory.mktemp("trained")
+    runs = [start(folder, train_to_files, [(folder, 25)] * count) for count in (1, 2, 4)]
+    for run in runs:
+        statuses = run.statuses()
+        assert set(statuses) == {0}, [run.said(rank) for rank in range(len(statuses))]
+    return folder
+
+
+def test_fifty_steps_of_several_processes_are_those_of_one(trained: Path) -> None:
+    alone = torch.load(trained / "0-of-1.pt")
+    alone.pop("scalars")
+    for count in (2, 4):
+        state = torch.load(trained / f"0-of-{count}.pt")
+        differences = {name: (state[name] - alone[name]).abs().max() for name in alone}
+        assert max(differences.values()) < 1e-5, (count, differences)
+
+
+def test_all_processes_have_the_same_bits_and_the_same_scalars(trained: Path) -> None:
+    alone = torch.load(trained / "0-of-1.pt")["scalars"]
+    for count in (2, 4):
+        first, *others = [torch.load(trained / f"{rank}-of-{count}.pt") for rank in range(count)]
+        # Each has seen other images, but notes the means over all.
+        assert first["scalars"] == pytest.approx(alone, rel=1e-5)
+        for other in others:
+            assert other.pop("scalars") == first["scalars"]
+            assert all(torch.equal(first[name], tensor) for name, tensor in other.items())
