@@ -26,9 +26,8 @@ HEADER_BYTES = 128
 def shrink(picture: Pixels) -> list[Pixels]:
     """Make all levels of a picture: itself, halved again and again down to 4 pixels.
 
-    Every level is the repeated 2×2 box average of the picture, in float and rounded once (half to
-    even), so that rounding errors do not add up from level to level. The float32 sums are exact:
-    256×256 averaged values of 8 bits have 24 significant bits.
+    Every level is the repeated 2×2 box average of the picture, rounded once (half to even), so
+    that rounding errors do not add up from level to level.
 
     Args:
         picture: [R, R, C], R a power of two from 4 to 1024.
@@ -37,14 +36,24 @@ def shrink(picture: Pixels) -> list[Pixels]:
         From the smallest: [4, 4, C], [8, 8, C] … [R, R, C].
     """
     levels = [picture]
-    average: NDArray[np.floating[Any]] = picture.astype(np.float32)
-    while average.shape[0] > 4:
-        quads = average.reshape(average.shape[0] // 2, 2, average.shape[1] // 2, 2, -1)
-        average = (
-            quads[:, 0, :, 0] + quads[:, 0, :, 1] + quads[:, 1, :, 0] + quads[:, 1, :, 1]
-        ) / 4
-        levels.append(np.rint(average).astype(np.uint8))
-    return levels[::-1]
+    if picture.shape[0] == 4:
+        return levels
+    # Whole sums, which are exact; channels apart, so that neighbours are neighbours in memory.
+    pairs = picture[::2].astype(np.uint16) + picture[1::2]
+    pairs = np.ascontiguousarray(pairs.transpose(2, 0, 1))
+    sums = pairs[..., ::2] + pairs[..., 1::2]
+    bits = 2  # The averaged values are 2**bits.
+    while True:
+        # Half of them less one, and one more for an odd quotient: halves go to the even one.
+        average = (sums + (2 ** (bits - 1) - 1) + (sums >> bits & 1)) >> bits
+        levels.append(np.ascontiguousarray(average.astype(np.uint8).transpose(1, 2, 0)))
+        if average.shape[1] == 4:
+            return levels[::-1]
+        if bits == 8:  # 256 values of 8 bits just fit into 16.
+            sums = sums.astype(np.uint32)
+        sums = sums[:, ::2] + sums[:, 1::2]
+        sums = sums[..., ::2] + sums[..., 1::2]
+        bits += 2
 
 
 def size_on_disk(count: int, resolution: int, channels: int) -> int:

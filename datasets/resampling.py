@@ -1,0 +1,115 @@
+"""Lanczos resampling as products of matrices: faster than Pillow's, and no less exact.
+
+A processor multiplies matrices many times faster than it gathers the neighbours of a pixel. The
+filter is a band matrix, cut here into blocks that are nearly dense. All numbers are whole: pixels
+times weights in units of 2**-14. Their sums stay below 2**24, where float32 is exact, so that the
+result depends on no order of summation: it is the same on every processor, with every library and
+every number of threads.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Edges = tuple[float, float]
+
+_LOBES = 3
+_WEIGHT_BITS = 14
+_UNIT = np.float32(2.0**-_WEIGHT_BITS)
+# Pixels that a block makes: of more, more weights are zero; of fewer, the products are small.
+_BLOCK = 16
+# Rows made at once, so that all numbers between stay in the processor's cache.
+_STRIP = 64
+
+
+def lanczos(pixels: Pixels, *, across: Edges, down: Edges, side: int) -> Pixels:
+    """Resample a part of a picture by Lanczos with three lobes, antialiased, as Pillow does.
+
+    Near the edges of the part, the filter reads the picture beyond them, where there is any.
+
+    Args:
+        pixels: [H, W, C].
+        across: left and right edge of the part in pixels, from 0 to W.
+        down: its upper and lower edge, from 0 to H.
+        side: height and width of the result.
+
+    Returns:
+        [side, side, C], rounded after each of the two directions.
+    """
+    height, width, channels = pixels.shape
+    result = np.empty((side, side, channels), np.uint8)
+    rows = np.empty((_STRIP, width * channels), np.float32)
+    planes = np.zeros((channels, _STRIP, width), np.float32)
+    columns = np.empty((channels, _STRIP, side), np.float32)
+    downwards, sideways = _band(height, *down, side), _band(width, *across, side)
+    for top in range(0, side, _STRIP):
+        strip = slice(top, min(top + _STRIP, side))
+        count = strip.stop - top
+        for block in downwards[top // _BLOCK : (top + _STRIP) // _BLOCK]:
+            near = pixels[block.inputs].reshape(-1, width * channels).astype(np.float32)
+            first = block.outputs.start - top
+            np.matmul(block.weights, near, out=rows[first : first + len(block.weights)])
+        # Channels apart, so that neighbours in the picture are neighbours in memory.
+        planes[:, :count] = rows[:count].reshape(count, width, channels).transpose(2, 0, 1)
+        _round(planes)
+        for block in sideways:
+            columns[..., block.outputs] = planes[..., block.inputs] @ block.weights.T
+        _round(columns)
+        np.clip(columns, 0, 255, out=columns)
+        result[strip] = columns[:, :count].transpose(1, 2, 0)
+    return result
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some neighbouring outputs of the filter."""
+
+    outputs: slice
+    """Which they are."""
+    inputs: slice
+    """What they are made of."""
+    weights: NDArray[np.float32]
+    """[outputs, inputs], whole numbers; each row sums to 2**14."""
+
+
+@lru_cache(maxsize=64)
+def _band(length: int, start: float, end: float, side: int) -> list[_Block]:
+    """Give the filter that makes `side` pixels of those from `start` to `end`, of `length`."""
+    step = (end - start) / side
+    stretch = max(step, 1.0)  # Antialiasing: who leaves pixels out averages over them first.
+    centres = start + (np.arange(side) + 0.5) * step
+    low = np.maximum(0, np.floor(centres - _LOBES * stretch + 0.5)).astype(int)
+    high = np.minimum(length, np.floor(centres + _LOBES * stretch + 0.5)).astype(int)
+    return list(_cut(centres, stretch, low, high))
+
+
+def _cut(
+    centres: NDArray[np.float64], stretch: float, low: NDArray[np.int_], high: NDArray[np.int_]
+) -> Iterator[_Block]:
+    for first in range(0, len(centres), _BLOCK):
+        outputs = slice(first, min(first + _BLOCK, len(centres)))
+        inputs = slice(int(low[outputs].min()), int(high[outputs].max()))
+        weights = np.zeros((outputs.stop - first, inputs.stop - inputs.start), np.float32)
+        for row, place in enumerate(range(first, outputs.stop)):
+            distances = (np.arange(low[place], high[place]) + 0.5 - centres[place]) / stretch
+            near = slice(low[place] - inputs.start, high[place] - inputs.start)
+            weights[row, near] = _whole(np.sinc(distances) * np.sinc(distances / _LOBES))
+        yield _Block(outputs, inputs, weights)
+
+
+def _whole(weights: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Scale weights to whole numbers with the sum 2**14, so that what is even stays even."""
+    whole = np.rint(weights * (2**_WEIGHT_BITS / weights.sum()))
+    # The largest bears the difference: there it is the smallest part.
+    whole[np.argmax(whole)] += 2**_WEIGHT_BITS - whole.sum()
+    return whole
+
+
+def _round(sums: NDArray[np.float32]) -> None:
+    """Bring sums of pixels times weights back to whole pixels, in place."""
+    np.rint(np.multiply(sums, _UNIT, out=sums), out=sums)
