@@ -8,19 +8,26 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from datasets.codecs import CODECS, Codec
 from datasets.errors import DatasetError
+from datasets.levels import file_names
 
 FILE_NAME = "dataset.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # Far more than thousands of class names need; a larger file is something else.
 _MOST_BYTES = 16 * 2**20
 
 
-def level_files(resolution: int) -> list[str]:
-    """Name the files of all levels from 4 pixels up to `resolution`: 0004.npy, 0008.npy …"""
-    return [f"{side:04d}.npy" for side in RESOLUTIONS if side <= resolution]
+def sides_of(resolution: int) -> list[int]:
+    """List the sides of all levels: 4, 8 … `resolution`."""
+    return [side for side in RESOLUTIONS if side <= resolution]
+
+
+def level_files(resolution: int, codecs: Mapping[int, Codec]) -> list[str]:
+    """Name the files of all levels, from the smallest: 0004.npy, 0008.npy … 1024.bin …"""
+    return [name for side in sides_of(resolution) for name in file_names(side, codecs.get(side))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +55,14 @@ class Description:
     versions: Mapping[str, str]
     """Versions of the libraries that decoded and resampled."""
     sha256: Mapping[str, str] = field(repr=False)
-    """By file name: hash of the pixels of each level (without header) and of the two tables."""
-    format_version: int = FORMAT_VERSION
+    """By file name: hash of the files of each level (without header) and of the two tables."""
+    codecs: Mapping[int, Codec] = field(default_factory=dict)
+    """How levels are coded, by side; those that are not there hold plain pixels."""
+
+    @property
+    def format_version(self) -> int:
+        """The oldest version of the format that can say this: coded levels came with 2."""
+        return 2 if self.codecs else 1
 
     @property
     def fingerprint(self) -> str:
@@ -58,20 +71,25 @@ class Description:
         It does not depend on where the pictures lay, nor on what was skipped, nor on the versions
         of the libraries: two datasets with the same fingerprint train the same network.
         """
-        fields = asdict(self)
+        fields = self._fields()
         for aside in ("framing", "source", "seed", "versions", "choices"):
-            del fields[aside]
+            fields.pop(aside, None)
         fields["sha256"] = {k: v for k, v in self.sha256.items() if k != "skipped.csv"}
         return _hash(fields)
 
     def text(self) -> str:
         """Give the text of dataset.json, the only one that a description has."""
-        fields = asdict(self)
-        if not self.choices:  # As before there were any: older datasets keep their text.
-            del fields["choices"]
+        fields = self._fields()
         fields["fingerprint"] = self.fingerprint
         fields["checksum"] = _hash(fields)
         return json.dumps(fields, indent=2, sort_keys=True) + "\n"
+
+    def _fields(self) -> dict[str, Any]:
+        fields = asdict(self) | {"format_version": self.format_version}
+        for late in ("choices", "codecs"):  # Older datasets keep their text.
+            if not fields[late]:
+                del fields[late]
+        return fields
 
     @classmethod
     def read(cls, folder: Path) -> "Description":
@@ -122,7 +140,8 @@ def _parse(fields: object) -> Description:
     count = _integer(given, "count", 1, 2**40)
     versions = _words(given, "versions")
     sha256 = _words(given, "sha256")
-    if set(sha256) != {*level_files(resolution), "index.csv", "skipped.csv"}:
+    codecs = _codecs(given, resolution) if version > 1 else {}
+    if set(sha256) != {*level_files(resolution, codecs), "index.csv", "skipped.csv"}:
         raise _WrongError("sha256 does not name the files of the dataset")
     for name, value in sha256.items():
         if not _SHA256.fullmatch(value):
@@ -139,7 +158,17 @@ def _parse(fields: object) -> Description:
         seed=_integer(given, "seed", 0, 2**64 - 1),
         versions=versions,
         sha256=sha256,
+        codecs=codecs,
     )
+
+
+def _codecs(fields: dict[str, Any], resolution: int) -> dict[int, Codec]:
+    # JSON has no numbers for names.
+    sides = {str(side): side for side in sides_of(resolution)}
+    codecs = _words(fields, "codecs")
+    if not codecs or not set(codecs) <= set(sides) or not set(codecs.values()) <= set(CODECS):
+        raise _WrongError("codecs does not tell how levels are coded")
+    return {sides[side]: cast(Codec, codec) for side, codec in codecs.items()}
 
 
 def _classes(fields: dict[str, Any]) -> tuple[str, ...] | None:

@@ -203,15 +203,16 @@ def _cut_square(stored: "_Stored", framing: Framing, crop: UnturnedCrop) -> Imag
     left, top = stored.place(left, top, size)
     image, side = stored.image, framing.resolution
     # In pixels as they were decoded; whatever does not lie inside is never looked at.
-    edges = [place / stored.reduction for place in (left, top, left + size, top + size)]
-    outer = (*map(math.floor, edges[:2]), *map(math.ceil, edges[2:]))
-    square = image if outer == (0, 0, *image.size) else image.crop(outer)
-    if square.size != (side, side) or size != side:
+    across = left / stored.reduction, (left + size) / stored.reduction
+    down = top / stored.reduction, (top + size) / stored.reduction
+    first = math.floor(across[0]), math.floor(down[0])
+    square = image.crop((*first, math.ceil(across[1]), math.ceil(down[1])))
+    if size != side:
         pixels = np.asarray(square)
         resampled = lanczos(
             pixels.reshape(*pixels.shape[:2], -1),
-            across=(edges[0] - outer[0], edges[2] - outer[0]),
-            down=(edges[1] - outer[1], edges[3] - outer[1]),
+            across=(across[0] - first[0], across[1] - first[0]),
+            down=(down[0] - first[1], down[1] - first[1]),
             side=side,
         )
         square = Image.fromarray(resampled.reshape(side, side, *pixels.shape[2:]), image.mode)
@@ -303,7 +304,8 @@ def _decode(
             size, reduction = image.size, choose(*image.size)
             if reduction > 1:
                 # Only decoders of JPEG can, and answer with the size as it would be if whole.
-                answer = image.draft(None, tuple(max(1, edge // reduction) for edge in size))
+                width, height = (max(1, edge // reduction) for edge in size)
+                answer = image.draft(None, (width, height))
                 reduction = 1 if answer is None else round(size[0] / answer[1][2])
             image.load()
             profile = image.info.get("icc_profile")

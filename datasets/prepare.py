@@ -15,6 +15,7 @@ import PIL
 from PIL import features
 
 from datasets import description, index
+from datasets.codecs import CODECS, Choice, Codec, codecs_of_levels
 from datasets.description import RESOLUTIONS, level_files
 from datasets.errors import DatasetError, UnusableError
 from datasets.framing import Framing
@@ -47,6 +48,7 @@ def prepare(
     path: Path,
     *,
     framing: Framing,
+    codec: Choice = "auto",
     source_name: str,
     held_out: float,
     seed: int,
@@ -67,6 +69,7 @@ def prepare(
         source: the pictures.
         path: the folder to make.
         framing: how they become squares.
+        codec: how the large levels are coded: see `codecs.codecs_of_levels`.
         source_name: how the source is called in the description.
         held_out: fraction to hold out of training, 0 to less than 1.
         seed: what the order of the rows is drawn from, 0 to 2**64 - 1.
@@ -84,9 +87,10 @@ def prepare(
     """
     start = time.monotonic()
     _refuse_to_destroy(path, overwrite=overwrite)
+    codecs = codecs_of_levels(codec, framing.resolution)
     require_room(
         path,
-        size_on_disk(len(source.names), framing.resolution, framing.channels),
+        size_on_disk(len(source.names), framing.resolution, framing.channels, codecs),
         "choose another disk, or a smaller --resolution",
     )
     choices = dict(choices or {})
@@ -102,6 +106,7 @@ def prepare(
     # All that the result depends on, besides what is in the pictures.
     command = {
         "framing": str(framing),
+        "codecs": {str(side): codec for side, codec in codecs.items()},
         "source": source_name,
         "pictures": _hash(source),
         "held_out": held_out,
@@ -113,9 +118,9 @@ def prepare(
     items = permutation(len(source.names), seed=seed, epoch=0).tolist()
     with (
         unfinished(path, command=command, overwrite=overwrite) as work,
-        _writer(work, source, items, framing) as writer,
+        _writer(work, source, items, framing, codecs) as writer,
     ):
-        _Making(source, items, framing, work, writer).run(
+        _Making(source, items, framing, codecs, work, writer).run(
             workers, drop_duplicates=drop_duplicates, seconds=seconds_between_checkpoints
         )
         skipped = sorted(
@@ -133,6 +138,7 @@ def prepare(
             framing={
                 "crop": str(framing.crop),
                 "upscale": framing.upscale,
+                "decoding": framing.decoding,
                 "resample": "lanczos",
                 "levels": "box",
             },
@@ -159,6 +165,7 @@ class _Making:
     source: Source
     items: Sequence[int]
     framing: Framing
+    codecs: Mapping[int, Codec]
     work: Work
     writer: Writer
 
@@ -171,7 +178,7 @@ class _Making:
         seen = {entry.sha256 for entry in self.writer.entries}
         next_checkpoint = time.monotonic() + seconds
         with (
-            closing(frame_all(self.source, left, self.framing, workers)) as results,
+            closing(frame_all(self.source, left, self.framing, workers, self.codecs)) as results,
             progress("Reading pictures", total=len(left), unit="pictures") as bar,
         ):
             for item, result in zip(left, results, strict=True):
@@ -197,23 +204,38 @@ class _Making:
         self.work.note(Kept(picture.sha256, picture.class_name))
 
 
-def _writer(work: Work, source: Source, items: Sequence[int], framing: Framing) -> Writer:
+def _writer(
+    work: Work,
+    source: Source,
+    items: Sequence[int],
+    framing: Framing,
+    codecs: Mapping[int, Codec],
+) -> Writer:
     """Begin to write, or go on where another process was interrupted."""
     entries = [
         index.Entry(source.names[item], outcome.sha256, outcome.class_name)
         for item, outcome in zip(items, work.outcomes, strict=False)
         if isinstance(outcome, Kept)
     ]
-    resolution, channels = framing.resolution, framing.channels
+
+    def writer_after(entries: Sequence[index.Entry]) -> Writer:
+        return Writer(
+            work.folder,
+            resolution=framing.resolution,
+            channels=framing.channels,
+            codecs=codecs,
+            entries=entries,
+        )
+
     if entries:
         with suppress(FileNotFoundError):
-            writer = Writer(work.folder, resolution=resolution, channels=channels, entries=entries)
+            writer = writer_after(entries)
             if writer.digests() == work.digests:
                 return writer
             writer.close()
         # The files are not what the journal says: the disk lost them, or somebody touched them.
     work.restart()
-    return Writer(work.folder, resolution=resolution, channels=channels)
+    return writer_after([])
 
 
 def _hash(source: Source) -> str:
@@ -248,7 +270,8 @@ def _refuse_to_destroy(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise DatasetError(f"{path} exists already; choose another name, or give --overwrite.")
-    own = {description.FILE_NAME, index.FILE_NAME, SKIPPED_NAME, *level_files(RESOLUTIONS[-1])}
+    own = {description.FILE_NAME, index.FILE_NAME, SKIPPED_NAME, *level_files(RESOLUTIONS[-1], {})}
+    own.update(level_files(RESOLUTIONS[-1], dict.fromkeys(RESOLUTIONS, CODECS[0])))
     if not path.is_dir() or not {inner.name for inner in path.iterdir()} <= own:
         raise DatasetError(
             f"{path} holds other things than a dataset, so it is not overwritten; "

@@ -82,7 +82,7 @@ def _band(length: int, start: float, end: float, side: int) -> list[_Block]:
     """Give the filter that makes `side` pixels of those from `start` to `end`, of `length`."""
     step = (end - start) / side
     stretch = max(step, 1.0)  # Antialiasing: who leaves pixels out averages over them first.
-    centres = start + (np.arange(side) + 0.5) * step
+    centres = start + (np.arange(side, dtype=np.float64) + 0.5) * step
     low = np.maximum(0, np.floor(centres - _LOBES * stretch + 0.5)).astype(int)
     high = np.minimum(length, np.floor(centres + _LOBES * stretch + 0.5)).astype(int)
     return list(_cut(centres, stretch, low, high))
@@ -104,7 +104,7 @@ def _cut(
 
 def _whole(weights: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Scale weights to whole numbers with the sum 2**14, so that what is even stays even."""
-    whole = np.rint(weights * (2**_WEIGHT_BITS / weights.sum()))
+    whole: NDArray[np.floating[Any]] = np.rint(weights * (2**_WEIGHT_BITS / weights.sum()))
     # The largest bears the difference: there it is the smallest part.
     whole[np.argmax(whole)] += 2**_WEIGHT_BITS - whole.sum()
     return whole

@@ -3,10 +3,11 @@
 import hashlib
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -14,21 +15,25 @@ from multiprocessing.connection import Connection
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.codecs import Codec, encode
 from datasets.errors import DatasetError, UnusableError
 from datasets.framing import Framing, frame
-from datasets.pyramid import shrink
+from datasets.processors import available_processors as available_processors
+from datasets.pyramid import NONE_CODED, shrink
 from datasets.sources import Source
 
 # Finished pictures that a worker may hold while the others catch up.
 _AHEAD = 4
+# Read by the libraries that NumPy may multiply matrices with, when they are loaded.
+_THREADS_OF_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Framed:
     """A picture that is ready to be written."""
 
-    levels: list[NDArray[np.uint8]]
-    """From 4 pixels up: [4, 4, C], [8, 8, C] …"""
+    levels: list[NDArray[np.uint8] | bytes]
+    """From 4 pixels up: [4, 4, C], [8, 8, C] …; those that are to be coded are."""
     sha256: str
     """Hash of its bytes in the source, in hexadecimal."""
     class_name: str | None
@@ -44,7 +49,11 @@ class Skipped:
 
 
 def frame_all(
-    source: Source, items: Sequence[int], framing: Framing, workers: int
+    source: Source,
+    items: Sequence[int],
+    framing: Framing,
+    workers: int,
+    codecs: Mapping[int, Codec] = NONE_CODED,
 ) -> Generator[Framed | Skipped, None, None]:
     """Load, frame and shrink pictures. Close the generator, so that no worker stays behind.
 
@@ -53,6 +62,7 @@ def frame_all(
         items: which of them, in which order.
         framing: how.
         workers: number of processes; with 1, the work is done in this one.
+        codecs: how levels are coded, by side.
 
     Yields:
         One result for each item, in their order, whatever the number of workers.
@@ -63,7 +73,7 @@ def frame_all(
     workers = min(workers, len(items))
     if workers <= 1:
         for item in items:
-            yield _frame_one(source, item, framing)
+            yield _frame_one(source, item, framing, codecs)
         return
     # Spawned and not forked: the same on every system, and no worker inherits half a lock. Each
     # takes every n-th item and answers through a pipe of its own, so the order follows from where
@@ -71,13 +81,13 @@ def frame_all(
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         answers: list[Connection] = []
-        with _interrupts_ignored():
+        with _interrupts_ignored(), _one_thread_each():
             for first in range(workers):
                 receiver, sender = context.Pipe(duplex=False)
                 answers.append(stack.enter_context(closing(receiver)))
                 process = context.Process(
                     target=_serve,
-                    args=(sender, source, items[first::workers], framing),
+                    args=(sender, source, items[first::workers], framing, codecs),
                     daemon=True,
                 )
                 process.start()
@@ -87,7 +97,7 @@ def frame_all(
                 sender.close()
         for number in range(len(items)):
             try:
-                result: Framed | Skipped = answers[number % workers].recv()
+                result = _receive(answers[number % workers])
             except (EOFError, OSError):  # Between two answers, or in the middle of one.
                 raise DatasetError(
                     "A worker process died, perhaps because memory ran out; "
@@ -96,18 +106,16 @@ def frame_all(
             yield result
 
 
-def available_processors() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _frame_one(source: Source, item: int, framing: Framing) -> Framed | Skipped:
+def _frame_one(
+    source: Source, item: int, framing: Framing, codecs: Mapping[int, Codec]
+) -> Framed | Skipped:
     try:
         class_name = source.class_of(item)
         picture = source.load(item)
-        levels = shrink(frame(picture, framing, source.face_of(item)))
+        levels = [
+            encode(level, codecs[len(level)]) if len(level) in codecs else level
+            for level in shrink(frame(picture, framing, source.face_of(item)))
+        ]
     except UnusableError as unusable:
         return Skipped(str(unusable))
     except OSError as error:
@@ -118,14 +126,36 @@ def _frame_one(source: Source, item: int, framing: Framing) -> Framed | Skipped:
     return Framed(levels, hashlib.sha256(data).hexdigest(), class_name)
 
 
-def _serve(answers: Connection, source: Source, items: Sequence[int], framing: Framing) -> None:
+def _send(answers: Connection, result: Framed | Skipped) -> None:
+    """Send a result, its pixels apart, so that they are not copied on the way."""
+    pixels: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(result, protocol=5, buffer_callback=pixels.append)
+    answers.send_bytes(len(pixels).to_bytes(4, "little") + head)
+    for part in pixels:
+        answers.send_bytes(part.raw())
+
+
+def _receive(answers: Connection) -> Framed | Skipped:
+    head = answers.recv_bytes()
+    pixels = [answers.recv_bytes() for _ in range(int.from_bytes(head[:4], "little"))]
+    result: Framed | Skipped = pickle.loads(memoryview(head)[4:], buffers=pixels)
+    return result
+
+
+def _serve(
+    answers: Connection,
+    source: Source,
+    items: Sequence[int],
+    framing: Framing,
+    codecs: Mapping[int, Codec],
+) -> None:
     """Frame `items` and send the results, as the whole life of a worker process."""
     outbox: queue.Queue[Framed | Skipped | None] = queue.Queue(_AHEAD)
 
     def send() -> None:
         while (result := outbox.get()) is not None:
             try:
-                answers.send(result)
+                _send(answers, result)
             except ConnectionError:
                 os._exit(1)  # Nobody listens any more: the program was stopped, or killed.
 
@@ -134,7 +164,7 @@ def _serve(answers: Connection, source: Source, items: Sequence[int], framing: F
     sender.start()
     try:
         for item in items:
-            outbox.put(_frame_one(source, item, framing))
+            outbox.put(_frame_one(source, item, framing, codecs))
     finally:
         outbox.put(None)
         sender.join()
@@ -152,3 +182,21 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes that the block starts multiply matrices in one thread each.
+
+    There is a process for each processor already; more threads would only be in each other's way.
+    """
+    usual = {name: os.environ.get(name) for name in _THREADS_OF_LIBRARIES}
+    os.environ.update(dict.fromkeys(_THREADS_OF_LIBRARIES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in usual.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -24,7 +24,7 @@ def rows_of(
     dataset: Dataset, pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> list[int]:
     level = pictures.shape[1].bit_length() - 1
-    known = {picture.tobytes(): row for row, picture in enumerate(dataset.level(level))}
+    known = {picture.tobytes(): row for row, picture in enumerate(np.asarray(dataset.level(level)))}
     return [known[picture.tobytes()] for picture in pictures]
 
 
