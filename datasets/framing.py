@@ -42,11 +42,11 @@ _SIDEWAYS = (
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_90,
 )
-# A JPEG is decoded at a half, a quarter or an eighth where that leaves its square so many times
-# larger than the result. What is lost then lies beyond what the result can show, or nearly so:
-# docs/datasets.md tells how much that is.
-_MARGIN = 1.3
-_REDUCTIONS = (8, 4, 2)
+# A JPEG is decoded at 1/8, 1/4 or 1/2 where that leaves its square so many times larger than the
+# result. Then the two differ from what decoding it in full gives by less than two thirds of a step
+# of 255 on average, which docs/datasets.md tells more of. Smaller fractions need more: at 1/8, a
+# pixel is just the average of 8 × 8.
+_MARGINS = {8: 2.0, 4: 1.5, 2: 1.3}
 
 # Pillow logs what it also raises; without a handler, Python would print it between our lines.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -129,7 +129,7 @@ def frame(
             square = _cut_face(stored.upright(), framing, face)
         else:
             crop = framing.crop
-            stored = _decode(picture, lambda width, height: _reduction(width, height, framing))
+            stored = _decode(picture, lambda width, height: reduction(width, height, framing))
             square = _cut_square(stored, framing, crop)
         # Colours last, where there are the fewest pixels.
         square = to_srgb(square, stored.profile)
@@ -220,12 +220,23 @@ def _cut_square(stored: "_Stored", framing: Framing, crop: UnturnedCrop) -> Imag
     return square if stored.turn is None else square.transpose(stored.turn)
 
 
-def _reduction(width: int, height: int, framing: Framing) -> int:
-    """Choose the fraction of its size, 1 / 1, 2, 4 or 8, at which to decode a picture."""
-    if framing.decoding == "full":
+def reduction(width: int, height: int, framing: Framing) -> int:
+    """Choose at which fraction of its size to decode a JPEG file.
+
+    Args:
+        width: of the whole picture.
+        height: of the whole picture.
+        framing: what is to become of it.
+
+    Returns:
+        1, 2, 4 or 8: how many times smaller.
+    """
+    if framing.decoding == "full" or framing.crop == "face":
         return 1
     size = framing.crop.size if isinstance(framing.crop, Box) else min(width, height)
-    enough = (r for r in _REDUCTIONS if size >= _MARGIN * framing.resolution * r)
+    enough = (
+        times for times, margin in _MARGINS.items() if size >= margin * framing.resolution * times
+    )
     return next(enough, 1)
 
 
