@@ -24,7 +24,7 @@ _UNIT = np.float32(2.0**-_WEIGHT_BITS)
 # Pixels that a block makes: of more, more weights are zero; of fewer, the products are small.
 _BLOCK = 16
 # Rows made at once, so that all numbers between stay in the processor's cache.
-_STRIP = 64
+_STRIP = 32
 
 
 def lanczos(pixels: Pixels, *, across: Edges, down: Edges, side: int) -> Pixels:
@@ -42,26 +42,33 @@ def lanczos(pixels: Pixels, *, across: Edges, down: Edges, side: int) -> Pixels:
         [side, side, C], rounded after each of the two directions.
     """
     height, width, channels = pixels.shape
+    lines = pixels.reshape(height, width * channels)
     result = np.empty((side, side, channels), np.uint8)
-    rows = np.empty((_STRIP, width * channels), np.float32)
-    planes = np.zeros((channels, _STRIP, width), np.float32)
-    columns = np.empty((channels, _STRIP, side), np.float32)
+    # Of a strip, first as they lie in the picture, then channels apart, so that neighbours there
+    # are neighbours in memory, then of the result.
+    rows = np.zeros((_STRIP, width * channels), np.float32)
+    planes = np.zeros((channels * _STRIP, width), np.float32)
+    columns = np.empty((channels * _STRIP, side), np.float32)
     downwards, sideways = _band(height, *down, side), _band(width, *across, side)
     for top in range(0, side, _STRIP):
-        strip = slice(top, min(top + _STRIP, side))
-        count = strip.stop - top
-        for block in downwards[top // _BLOCK : (top + _STRIP) // _BLOCK]:
-            near = pixels[block.inputs].reshape(-1, width * channels).astype(np.float32)
-            first = block.outputs.start - top
-            np.matmul(block.weights, near, out=rows[first : first + len(block.weights)])
-        # Channels apart, so that neighbours in the picture are neighbours in memory.
-        planes[:, :count] = rows[:count].reshape(count, width, channels).transpose(2, 0, 1)
-        _round(planes)
+        count = min(_STRIP, side - top)
+        blocks = downwards[top // _BLOCK : (top + _STRIP) // _BLOCK]
+        first = blocks[0].inputs.start
+        near = lines[first : blocks[-1].inputs.stop].astype(np.float32)
+        for block in blocks:
+            inputs = near[block.inputs.start - first : block.inputs.stop - first]
+            start = block.outputs.start - top
+            np.matmul(block.weights, inputs, out=rows[start : start + len(block.weights)])
+        _round(rows)
+        for channel in range(channels):
+            plane = planes[channel * _STRIP :][:count]
+            plane[:] = rows[:count].reshape(count, width, channels)[..., channel]
         for block in sideways:
-            columns[..., block.outputs] = planes[..., block.inputs] @ block.weights.T
+            np.matmul(planes[:, block.inputs], block.weights.T, out=columns[:, block.outputs])
         _round(columns)
-        np.clip(columns, 0, 255, out=columns)
-        result[strip] = columns[:, :count].transpose(1, 2, 0)
+        whole = np.clip(columns, 0, 255, out=columns).astype(np.uint8)
+        for channel in range(channels):
+            result[top : top + count, :, channel] = whole[channel * _STRIP :][:count]
     return result
 
 

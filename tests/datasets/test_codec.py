@@ -244,7 +244,10 @@ def offsets_of(change: Callable[[np.ndarray], object]) -> Callable[[Path], None]
 
 
 def write(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes())) and None
+    def damage(folder: Path) -> None:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+    return damage
 
 
 @pytest.mark.parametrize(
