@@ -2,17 +2,18 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.colour import opaque, to_srgb
 from datasets.errors import UnusableError
-from datasets.framing import Box, Framing, frame, parse_crop, reduction
+from datasets.framing import Box, Crop, Framing, frame, parse_crop, reduction
 from tests.datasets.making import Pixels, file_bytes, noise
 
 # How a camera that was turned stores an upright picture, after the definition of the tag: where
@@ -55,14 +56,23 @@ def test_scaled_decoding_frames_the_same_square(orientation: int) -> None:
     # Neither side is a multiple of 8, so that pixels at two edges are fractions.
     stored = np.ascontiguousarray(STORED[orientation](photograph(213, 331)))
     data = file_bytes(stored, "JPEG", quality=95, subsampling=0, exif=exif)
-    for crop in ("centre", "top", "7,101,197", "16,134,197"):
-        for side in (8, 16, 32, 64):
-            settings = Framing(resolution=side, crop=parse_crop(crop))
-            scaled = frame(data, settings).astype(int)
-            full = frame(data, replace(settings, decoding="full")).astype(int)
-            assert reduction(213, 331, settings) > 1
-            # A shift by one pixel of the file changes more.
-            assert np.abs(scaled - full).mean() < 0.8, (crop, side)
+
+    def framed(crop: Crop, decoding: Literal["scaled", "full"], side: int) -> NDArray[np.int_]:
+        settings = Framing(resolution=side, crop=crop, decoding=decoding)
+        assert (reduction(213, 331, settings) > 1) == (decoding == "scaled")
+        return frame(data, settings).astype(int)
+
+    for side in (8, 16, 32, 64):
+        squares: tuple[Crop, ...] = ("centre", "top")
+        for crop in squares:
+            difference = framed(crop, "scaled", side) - framed(crop, "full", side)
+            assert np.abs(difference).mean() < 1.5
+        for x, y in ((7, 101), (15, 133), (1, 1)):
+            scaled = framed(Box(x, y, 197), "scaled", side)
+            nearest = np.abs(scaled - framed(Box(x, y, 197), "full", side)).mean()
+            for across, down in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                shifted = framed(Box(x + across, y + down, 197), "full", side)
+                assert np.abs(scaled - shifted).mean() > nearest
 
 
 def test_a_file_is_decoded_at_the_smallest_size_that_is_enough() -> None:
