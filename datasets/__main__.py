@@ -134,12 +134,11 @@ def datasets() -> None:
 )
 @click.option(
     "--codec",
-    type=click.Choice(["auto", "raw", "webp", "jpeg"]),
-    default="auto",
+    type=click.Choice(["raw", "webp", "jpeg"]),
+    default="raw",
     show_default=True,
-    help="How large levels are kept: raw is read quickest; webp, lossless, takes a third of the "
-    "room; jpeg, a tenth, but not every pixel stays as it is; these from 256 pixels up. auto: "
-    "webp from 512 pixels up.",
+    help="How levels from 256 pixels up are kept: raw is read quickest; webp, lossless, takes a "
+    "third of the room; jpeg, a tenth, but pixels do not stay quite as they are.",
 )
 @click.option(
     "--decoding",

@@ -48,7 +48,7 @@ def prepare(
     path: Path,
     *,
     framing: Framing,
-    codec: Choice = "auto",
+    codec: Choice = "raw",
     source_name: str,
     held_out: float,
     seed: int,
@@ -91,7 +91,7 @@ def prepare(
     require_room(
         path,
         size_on_disk(len(source.names), framing.resolution, framing.channels, codecs),
-        "choose another disk, or a smaller --resolution",
+        "choose another disk, --codec webp, or a smaller --resolution",
     )
     choices = dict(choices or {})
     if drop_duplicates:
