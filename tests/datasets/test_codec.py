@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.__main__ import datasets
 from datasets.codecs import CODECS, Codec, codecs_of_levels, decode, encode
 from datasets.description import Description
 from datasets.errors import DatasetError
 from datasets.levels import CodedLevel
 from datasets.pyramid import Dataset, Writer, shrink, size_on_disk
 from datasets.stream import Stream
+from tests.datasets.conftest import Program
 from tests.datasets.making import Pixels, noise, write_dataset
 
 
@@ -315,3 +318,33 @@ def test_damaged_pictures_are_found_when_read_and_when_verified(copy: Path) -> N
     with pytest.raises(DatasetError, match="Picture 3"):
         for position in range(0, 20, 2):
             stream.minibatch(4, position, 2)
+
+
+# The commands.
+
+
+def test_commands_read_coded_datasets_as_others(program: Program, tmp_path: Path) -> None:
+    for codec in ("raw", "webp"):
+        path = tmp_path / codec
+        made = program(
+            datasets,
+            *("prepare", "drawn:2", path, "--resolution", 256, "--codec", codec, "--workers", 1),
+        )
+        assert made.status == 0
+        assert program(datasets, "verify", path).status == 0
+        assert (
+            program(
+                datasets, "export", path, tmp_path / f"{codec}.zip", "--format", "stylegan-zip"
+            ).status
+            == 0
+        )
+    assert (tmp_path / "raw.zip").read_bytes() == (tmp_path / "webp.zip").read_bytes()
+    assert (tmp_path / "raw" / "0128.npy").read_bytes() == (
+        tmp_path / "webp" / "0128.npy"
+    ).read_bytes()
+    assert not (tmp_path / "webp" / "0256.npy").exists()
+    told = program(datasets, "describe", tmp_path / "webp").out
+    assert re.search(r"^coded: +256 webp$", told, re.MULTILINE)
+    assert "decoding scaled" in told
+    told = program(datasets, "describe", tmp_path / "raw").out
+    assert re.search(r"^coded: +none$", told, re.MULTILINE)
