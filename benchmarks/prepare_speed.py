@@ -31,7 +31,7 @@ from datasets.workers import Framed, frame_all
 Pixels = NDArray[np.uint8]
 
 # Width and height of the files, how many there are, and the sides to bring them to.
-_CASES = (((675, 825), 40, (256, 128)), ((4000, 3000), 6, (256, 1024)))
+_CASES = (((675, 825), 80, (256, 128)), ((4000, 3000), 6, (256, 1024)))
 _JPEG_QUALITY = 92
 _LANCZOS = Image.Resampling.LANCZOS
 

@@ -23,6 +23,9 @@ _WEIGHT_BITS = 14
 _UNIT = np.float32(2.0**-_WEIGHT_BITS)
 # Pixels that a block makes: of more, more weights are zero; of fewer, the products are small.
 _BLOCK = 16
+# Multiplications in a product of matrices: with more, libraries start threads, which cost more than
+# they spare, and are in the way of the other processes.
+_PRODUCT = 2**18
 # Rows made at once, so that all numbers between stay in the processor's cache.
 _STRIP = 32
 
@@ -57,8 +60,11 @@ def lanczos(pixels: Pixels, *, across: Edges, down: Edges, side: int) -> Pixels:
         near = lines[first : blocks[-1].inputs.stop].astype(np.float32)
         for block in blocks:
             inputs = near[block.inputs.start - first : block.inputs.stop - first]
-            start = block.outputs.start - top
-            np.matmul(block.weights, inputs, out=rows[start : start + len(block.weights)])
+            made = rows[block.outputs.start - top :][: len(block.weights)]
+            piece = max(1, _PRODUCT // block.weights.size)
+            for left in range(0, width * channels, piece):
+                part = slice(left, left + piece)
+                np.matmul(block.weights, inputs[:, part], out=made[:, part])
         _round(rows)
         for channel in range(channels):
             plane = planes[channel * _STRIP :][:count]

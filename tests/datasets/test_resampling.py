@@ -12,7 +12,9 @@ from tests.datasets.making import Pixels, noise
 def by_pillow(
     picture: Pixels, across: tuple[float, float], down: tuple[float, float], side: int
 ) -> Pixels:
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    # Four are inks: of four others, Pillow would take the last for transparency.
+    mode = {1: "L", 3: "RGB", 4: "CMYK"}[picture.shape[-1]]
+    image = Image.fromarray(picture[..., 0] if mode == "L" else picture, mode)
     box = (across[0], down[0], across[1], down[1])
     resized = image.resize((side, side), Image.Resampling.LANCZOS, box=box)
     return np.asarray(resized).reshape(side, side, -1)
