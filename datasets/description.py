@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from datasets.codecs import CODECS, Codec
 from datasets.errors import DatasetError
+from datasets.levels import file_names
 
 FILE_NAME = "dataset.json"
-FORMAT_VERSION = 2  # 1 knew neither near duplicates nor landmarks.
+# 1 knew neither near duplicates nor landmarks, 2 no coded levels.
+PLAIN_VERSION, CODED_VERSION = 2, 3
 SKIPPED_NAME = "skipped.csv"
 NEAR_DUPLICATES_NAME = "near-duplicates.csv"
 LANDMARKS_NAME = "landmarks.csv"
@@ -21,9 +24,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MOST_BYTES = 16 * 2**20
 
 
-def level_files(resolution: int) -> list[str]:
-    """Name the files of all levels from 4 pixels up to `resolution`: 0004.npy, 0008.npy …"""
-    return [f"{side:04d}.npy" for side in RESOLUTIONS if side <= resolution]
+def sides_of(resolution: int) -> list[int]:
+    """List the sides of all levels: 4, 8 … `resolution`."""
+    return [side for side in RESOLUTIONS if side <= resolution]
+
+
+def level_files(resolution: int, codecs: Mapping[int, Codec]) -> list[str]:
+    """Name the files of all levels, from the smallest: 0004.npy, 0008.npy … 1024.bin …"""
+    return [name for side in sides_of(resolution) for name in file_names(side, codecs.get(side))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +59,16 @@ class Description:
     versions: Mapping[str, str]
     """Versions of the libraries that decoded and resampled."""
     sha256: Mapping[str, str] = field(repr=False)
-    """By file name: hash of the pixels of each level (without header) and of the tables."""
-    format_version: int = FORMAT_VERSION
+    """By file name: hash of the files of each level (without header) and of the tables."""
+    codecs: Mapping[int, Codec] = field(default_factory=dict)
+    """How levels are coded, by side; those that are not there hold plain pixels."""
+    format_version: int = 0
+    """What programs must know to read it; found out unless given: coded levels came with 3."""
+
+    def __post_init__(self) -> None:
+        if not self.format_version:
+            version = CODED_VERSION if self.codecs else PLAIN_VERSION
+            object.__setattr__(self, "format_version", version)
 
     @property
     def fingerprint(self) -> str:
@@ -61,21 +77,26 @@ class Description:
         It does not depend on where the pictures lay, nor on what was skipped, nor on the versions
         of the libraries: two datasets with the same fingerprint train the same network.
         """
-        fields = asdict(self)
+        fields = self._fields()
         for name in ("framing", "source", "seed", "versions", "choices"):
-            del fields[name]
+            fields.pop(name, None)
         aside = (SKIPPED_NAME, NEAR_DUPLICATES_NAME, LANDMARKS_NAME)
         fields["sha256"] = {k: v for k, v in self.sha256.items() if k not in aside}
         return _hash(fields)
 
     def text(self) -> str:
         """Give the text of dataset.json, the only one that a description has."""
-        fields = asdict(self)
-        if not self.choices:  # As before there were any: older datasets keep their text.
-            del fields["choices"]
+        fields = self._fields()
         fields["fingerprint"] = self.fingerprint
         fields["checksum"] = _hash(fields)
         return json.dumps(fields, indent=2, sort_keys=True) + "\n"
+
+    def _fields(self) -> dict[str, Any]:
+        fields = asdict(self)
+        for late in ("choices", "codecs"):  # Older datasets keep their text.
+            if not fields[late]:
+                del fields[late]
+        return fields
 
     @classmethod
     def read(cls, folder: Path) -> "Description":
@@ -115,7 +136,7 @@ def _parse(fields: object) -> Description:
         raise _WrongError("it holds no fields")
     given = cast(dict[str, Any], fields)
     version = _integer(given, "format_version", 1, 2**31)
-    if version > FORMAT_VERSION:
+    if version > CODED_VERSION:
         raise _WrongError(f"format_version {version} needs a newer version of this program")
     resolution = _integer(given, "resolution", RESOLUTIONS[0], RESOLUTIONS[-1])
     if resolution not in RESOLUTIONS:
@@ -126,7 +147,8 @@ def _parse(fields: object) -> Description:
     count = _integer(given, "count", 1, 2**40)
     versions = _words(given, "versions")
     sha256 = _words(given, "sha256")
-    needed = {*level_files(resolution), "index.csv", SKIPPED_NAME}
+    codecs = _codecs(given, resolution) if version == CODED_VERSION else {}
+    needed = {*level_files(resolution, codecs), "index.csv", SKIPPED_NAME}
     optional = {NEAR_DUPLICATES_NAME, LANDMARKS_NAME} if version > 1 else set()
     if not needed <= set(sha256) <= needed | optional:
         raise _WrongError("sha256 does not name the files of the dataset")
@@ -145,8 +167,18 @@ def _parse(fields: object) -> Description:
         seed=_integer(given, "seed", 0, 2**64 - 1),
         versions=versions,
         sha256=sha256,
+        codecs=codecs,
         format_version=version,
     )
+
+
+def _codecs(fields: dict[str, Any], resolution: int) -> dict[int, Codec]:
+    # JSON has no numbers for names.
+    sides = {str(side): side for side in sides_of(resolution)}
+    codecs = _words(fields, "codecs")
+    if not codecs or not set(codecs) <= set(sides) or not set(codecs.values()) <= set(CODECS):
+        raise _WrongError("codecs does not tell how levels are coded")
+    return {sides[side]: cast(Codec, codec) for side, codec in codecs.items()}
 
 
 def _classes(fields: dict[str, Any]) -> tuple[str, ...] | None:

@@ -1,8 +1,9 @@
 """From an image file of any kind to a square of pixels."""
 
 import logging
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,6 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from datasets.alignment import cut_out, face_square
 from datasets.colour import opaque, to_srgb
 from datasets.errors import UnusableError
+from datasets.resampling import lanczos
 
 Pixels = NDArray[np.uint8]
 
@@ -33,6 +35,18 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+_SIDEWAYS = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
+# A JPEG is decoded at 1/8, 1/4 or 1/2 where that leaves its square so many times larger than the
+# result. Then the two differ from what decoding it in full gives by less than two thirds of a step
+# of 255 on average, which docs/datasets.md tells more of. Smaller fractions need more: at 1/8, a
+# pixel is just the average of 8 × 8.
+_MARGINS = {8: 2.0, 4: 1.5, 2: 1.3}
 
 # Pillow logs what it also raises; without a handler, Python would print it between our lines.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -86,6 +100,9 @@ class Framing:
     square that may be turned and leave the picture. Or a box."""
     upscale: bool = False
     """Whether a square smaller than `resolution` is enlarged rather than refused."""
+    decoding: Literal["scaled", "full"] = "scaled"
+    """Whether JPEG files are decoded at a fraction of their size where that is enough, or in full.
+    Only the latter gives the last bit of every pixel; for the crop `face` it is always done."""
 
 
 def frame(
@@ -107,13 +124,15 @@ def frame(
         UnusableError: the picture cannot be read, is not large enough, or has no face.
     """
     with _pillow_set_up():
-        upright, profile = _decode(picture)
         if framing.crop == "face":
-            square = _cut_face(upright, framing, face)
+            stored = _decode(picture)
+            square = _cut_face(stored.upright(), framing, face)
         else:
-            square = _cut_square(upright, framing, framing.crop)
+            crop = framing.crop
+            stored = _decode(picture, lambda width, height: reduction(width, height, framing))
+            square = _cut_square(stored, framing, crop)
         # Colours last, where there are the fewest pixels.
-        square = to_srgb(square, profile)
+        square = to_srgb(square, stored.profile)
         if framing.channels == 1:
             square = square.convert("L")
         side = framing.resolution
@@ -134,7 +153,8 @@ def upright(picture: bytes, channels: int) -> Pixels:
         UnusableError: the picture cannot be read.
     """
     with _pillow_set_up():
-        image = to_srgb(*_decode(picture))
+        stored = _decode(picture)
+        image = to_srgb(stored.upright(), stored.profile)
         if channels == 1:
             image = image.convert("L")
         return np.asarray(image).reshape(image.height, image.width, channels)
@@ -177,12 +197,47 @@ def _cut_face(
     return cut_out(image, square, framing.resolution)
 
 
-def _cut_square(image: Image.Image, framing: Framing, crop: UnturnedCrop) -> Image.Image:
-    left, top, size = _square(crop, *image.size)
+def _cut_square(stored: "_Stored", framing: Framing, crop: UnturnedCrop) -> Image.Image:
+    left, top, size = _square(crop, *stored.upright_size)
     _require_size(size, framing)
-    square = image.crop((left, top, left + size, top + size))
-    side = framing.resolution
-    return square if size == side else square.resize((side, side), Image.Resampling.LANCZOS)
+    left, top = stored.place(left, top, size)
+    image, side = stored.image, framing.resolution
+    # In pixels as they were decoded; whatever does not lie inside is never looked at.
+    across = left / stored.reduction, (left + size) / stored.reduction
+    down = top / stored.reduction, (top + size) / stored.reduction
+    first = math.floor(across[0]), math.floor(down[0])
+    square = image.crop((*first, math.ceil(across[1]), math.ceil(down[1])))
+    if size != side:
+        pixels = np.asarray(square)
+        resampled = lanczos(
+            pixels.reshape(*pixels.shape[:2], -1),
+            across=(across[0] - first[0], across[1] - first[0]),
+            down=(down[0] - first[1], down[1] - first[1]),
+            side=side,
+        )
+        square = Image.fromarray(resampled.reshape(side, side, *pixels.shape[2:]), image.mode)
+    # Turned last, where there are the fewest pixels; a Lanczos filter is symmetric.
+    return square if stored.turn is None else square.transpose(stored.turn)
+
+
+def reduction(width: int, height: int, framing: Framing) -> int:
+    """Choose at which fraction of its size to decode a JPEG file.
+
+    Args:
+        width: of the whole picture.
+        height: of the whole picture.
+        framing: what is to become of it.
+
+    Returns:
+        1, 2, 4 or 8: how many times smaller.
+    """
+    if framing.decoding == "full" or framing.crop == "face":
+        return 1
+    size = framing.crop.size if isinstance(framing.crop, Box) else min(width, height)
+    enough = (
+        times for times, margin in _MARGINS.items() if size >= margin * framing.resolution * times
+    )
+    return next(enough, 1)
 
 
 def _require_size(size: float, framing: Framing) -> None:
@@ -200,20 +255,74 @@ def _square(crop: UnturnedCrop, width: int, height: int) -> tuple[int, int, int]
     return (width - size) // 2, (height - size) // 2 if crop == "centre" else 0, size
 
 
-def _decode(picture: bytes | Pixels) -> tuple[Image.Image, bytes | None]:
-    """Give the upright picture in mode RGB, L or CMYK, and its colour profile."""
+@dataclass(frozen=True)
+class _Stored:
+    """A picture as it was decoded: perhaps not upright, and perhaps at a fraction of its size."""
+
+    image: Image.Image
+    """Mode RGB, L or CMYK."""
+    size: tuple[int, int]
+    """Width and height of the whole picture, before any reduction."""
+    reduction: int = 1
+    """A pixel of `image` stands for so many, squared, of the whole picture."""
+    turn: Image.Transpose | None = None
+    """What makes it upright."""
+    profile: bytes | None = None
+    """Its colour profile."""
+
+    def upright(self) -> Image.Image:
+        return self.image if self.turn is None else self.image.transpose(self.turn)
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        width, height = self.size
+        return (height, width) if self.turn in _SIDEWAYS else (width, height)
+
+    def place(self, left: int, top: int, size: int) -> tuple[int, int]:
+        """Find left and top of a square of the whole upright picture in the one that is stored."""
+        right, bottom = self.size[0] - size, self.size[1] - size
+        match self.turn:
+            case Image.Transpose.FLIP_LEFT_RIGHT:
+                return right - left, top
+            case Image.Transpose.ROTATE_180:
+                return right - left, bottom - top
+            case Image.Transpose.FLIP_TOP_BOTTOM:
+                return left, bottom - top
+            case Image.Transpose.TRANSPOSE:
+                return top, left
+            case Image.Transpose.ROTATE_270:
+                return top, bottom - left
+            case Image.Transpose.TRANSVERSE:
+                return right - top, bottom - left
+            case Image.Transpose.ROTATE_90:
+                return right - top, left
+            case _:
+                return left, top
+
+
+def _decode(
+    picture: bytes | Pixels, choose: Callable[[int, int], int] = lambda width, height: 1
+) -> _Stored:
+    """Decode a picture, a JPEG at the fraction of its size that `choose` gives for its size."""
     if not isinstance(picture, bytes):
         grey = picture.shape[-1] == 1
-        return Image.fromarray(picture[..., 0] if grey else picture), None
+        whole = Image.fromarray(picture[..., 0] if grey else picture)
+        return _Stored(whole, whole.size)
     try:
         with Image.open(BytesIO(picture), formats=_FORMATS) as image:
             if image.width * image.height > _MOST_PIXELS:
                 raise Image.DecompressionBombError
+            size, reduction = image.size, choose(*image.size)
+            if reduction > 1:
+                # Only decoders of JPEG can, and answer with the size as it would be if whole.
+                width, height = (max(1, edge // reduction) for edge in size)
+                answer = image.draft(None, (width, height))
+                reduction = 1 if answer is None else round(size[0] / answer[1][2])
             image.load()
             profile = image.info.get("icc_profile")
             # In a TIFF file, a stranger may put a number there.
             profile = profile if isinstance(profile, bytes) else None
-            return _to_upright(opaque(image), image), profile
+            return _Stored(opaque(image), size, reduction, _turn(image), profile or None)
     except UnusableError:
         raise
     except UnidentifiedImageError:
@@ -229,14 +338,12 @@ def _decode(picture: bytes | Pixels) -> tuple[Image.Image, bytes | None]:
         raise UnusableError("damaged or cut short") from None
 
 
-def _to_upright(image: Image.Image, original: Image.Image) -> Image.Image:
+def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        orientation = original.getexif().get(ExifTags.Base.Orientation, 1)
-        method = _UPRIGHT.get(orientation)
+        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
         # Whatever a camera wrote beside a picture, the picture itself has been decoded.
-        return image
-    return image if method is None else image.transpose(method)
+        return None
 
 
 @contextmanager

@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.levels import CodedLevel
+
 Pixels = NDArray[np.uint8]
+Pictures = Pixels | CodedLevel
 Floats = NDArray[np.float64]
 
 SMALLEST_RESOLUTION = 32
@@ -42,7 +45,7 @@ _LEAST_CONTRAST = 2.0
 
 
 def find(
-    level: Callable[[int], Pixels],
+    level: Callable[[int], Pictures],
     rows: Sequence[int],
     advance: Callable[[int], object] = lambda pictures: None,
 ) -> dict[int, int]:
@@ -99,7 +102,7 @@ def _grey(pictures: Pixels) -> Floats:
 
 
 def _fingerprints(
-    pictures: Pixels, rows: NDArray[np.int64]
+    pictures: Pictures, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Give unit vectors [N, 16] for the pictures that are not flat, and the rows of these."""
     prints, used = [], []
@@ -161,7 +164,7 @@ def _close_pairs(
 
 def _join(
     groups: "_Groups",
-    level: Callable[[int], Pixels],
+    level: Callable[[int], Pictures],
     pairs: Iterator[tuple[NDArray[np.int64], NDArray[np.int64], bool]],
 ) -> None:
     """Compare pairs more closely, and put those that are nearly the same into one group."""

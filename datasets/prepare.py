@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import features
 
 from datasets import description, index, near_duplicates
 from datasets.changes import hash_of_files, hash_of_names
+from datasets.codecs import CODECS, Choice, Codec, codecs_of_levels
 from datasets.description import (
     LANDMARKS_NAME,
     NEAR_DUPLICATES_NAME,
@@ -55,6 +56,7 @@ def prepare(
     path: Path,
     *,
     framing: Framing,
+    codec: Choice = "raw",
     source_name: str,
     held_out: float,
     seed: int,
@@ -77,6 +79,7 @@ def prepare(
         source: the pictures.
         path: the folder to make.
         framing: how they become squares.
+        codec: how the large levels are coded: see `codecs.codecs_of_levels`.
         source_name: how the source is called in the description.
         held_out: fraction to hold out of training, 0 to less than 1.
         seed: what the order of the rows is drawn from, 0 to 2**64 - 1.
@@ -97,6 +100,7 @@ def prepare(
     """
     start = time.monotonic()
     _refuse_to_destroy(path, overwrite=overwrite)
+    codecs = codecs_of_levels(codec, framing.resolution)
     choices = dict(choices or {})
     if drop_duplicates:
         choices["drop_duplicates"] = True
@@ -115,7 +119,8 @@ def prepare(
         "SOURCE": source_name,
         "pictures in SOURCE": hash_of_names(source),
         "versions of their files": hash_of_files(source_name),
-        "--resolution, --channels, --crop or --upscale": str(framing),
+        "--resolution, --channels, --crop, --upscale or --decoding": str(framing),
+        "--codec": {str(side): codec for side, codec in codecs.items()},
         "--held-out": held_out,
         "--seed": seed,
         "options for classes, landmarks, groups or duplicates": dict(choices),
@@ -130,7 +135,7 @@ def prepare(
     with unfinished(path, command=command, overwrite=overwrite) as work, ExitStack() as stack:
         if detector is not None:
             # Before a search that may take hours. How many further faces there are, only it tells.
-            _require_room(path, len(source.names) - len(work.outcomes), framing)
+            _require_room(path, len(source.names) - len(work.outcomes), framing, codecs)
             faces = found_faces(
                 source,
                 detector,
@@ -141,10 +146,10 @@ def prepare(
             source = Faces(source, faces if all_faces else [found[:1] for found in faces])
         # The rows are shuffled once here, so that any stretch of them is a fair sample.
         items = permutation(len(source.names), seed=seed, epoch=0).tolist()
-        writer = stack.enter_context(_writer(work, source, items, framing))
+        writer = stack.enter_context(_writer(work, source, items, framing, codecs))
         # What was done before has its room already.
-        _require_room(path, len(items) - len(work.outcomes), framing)
-        _Making(source, items, framing, work, writer).run(
+        _require_room(path, len(items) - len(work.outcomes), framing, codecs)
+        _Making(source, items, framing, codecs, work, writer).run(
             workers, drop_duplicates=drop_duplicates, seconds=seconds_between_checkpoints
         )
         skipped = sorted(
@@ -162,6 +167,7 @@ def prepare(
             framing={
                 "crop": str(framing.crop),
                 "upscale": framing.upscale,
+                "decoding": framing.decoding,
                 "resample": "lanczos",
                 "levels": "box",
             },
@@ -190,6 +196,7 @@ class _Making:
     source: Source
     items: Sequence[int]
     framing: Framing
+    codecs: Mapping[int, Codec]
     work: Work
     writer: Writer
 
@@ -204,7 +211,7 @@ class _Making:
         next_checkpoint = time.monotonic() + seconds
         with (
             self._kept_when_lost(),
-            closing(frame_all(self.source, left, self.framing, workers)) as results,
+            closing(frame_all(self.source, left, self.framing, workers, self.codecs)) as results,
             progress("Reading pictures", total=len(left), unit="pictures") as bar,
         ):
             for item, result in zip(left, results, strict=True):
@@ -244,48 +251,68 @@ class _Making:
         self.work.note(Kept(picture.sha256, picture.class_name))
 
 
-def _writer(work: Work, source: Source, items: Sequence[int], framing: Framing) -> Writer:
+def _writer(
+    work: Work,
+    source: Source,
+    items: Sequence[int],
+    framing: Framing,
+    codecs: Mapping[int, Codec],
+) -> Writer:
     """Begin to write, or go on where another process was interrupted."""
     entries = [
         index.Entry(source.names[item], outcome.sha256, outcome.class_name)
         for item, outcome in zip(items, work.outcomes, strict=False)
         if isinstance(outcome, Kept)
     ]
-    resolution, channels = framing.resolution, framing.channels
+
+    def writer_after(
+        entries: Sequence[index.Entry], advance: Callable[[int], object] = lambda read: None
+    ) -> Writer:
+        return Writer(
+            work.folder,
+            resolution=framing.resolution,
+            channels=framing.channels,
+            codecs=codecs,
+            entries=entries,
+            advance=advance,
+        )
+
     if entries:
-        size = size_on_disk(len(entries), resolution, channels)
-        with (
-            suppress(FileNotFoundError),
-            progress("Checking what is there", total=size // 10**6, unit="MB") as bar,
-        ):
-            read = 0
-
-            def advance(piece: int) -> None:
-                nonlocal read
-                bar.advance((read + piece) // 10**6 - read // 10**6)
-                read += piece
-
-            writer = Writer(
-                work.folder,
-                resolution=resolution,
-                channels=channels,
-                entries=entries,
-                advance=advance,
-            )
+        with suppress(FileNotFoundError), _checking(work.folder, framing, codecs) as advance:
+            writer = writer_after(entries, advance)
             if writer.digests() == work.digests:
                 return writer
             writer.close()
         # The disk lost them, or somebody touched them.
         click.echo("The unfinished files are not as they were left; beginning anew.", err=True)
     work.restart()
-    return Writer(work.folder, resolution=resolution, channels=channels)
+    return writer_after([])
 
 
-def _require_room(path: Path, pictures: int, framing: Framing) -> None:
+@contextmanager
+def _checking(
+    folder: Path, framing: Framing, codecs: Mapping[int, Codec]
+) -> Iterator[Callable[[int], None]]:
+    """Report how much of the files was read while the block runs, by what it gives."""
+    size = sum((folder / name).stat().st_size for name in level_files(framing.resolution, codecs))
+    # In MB, so that the numbers can be read.
+    with progress("Checking what is there", total=size // 10**6, unit="MB") as bar:
+        read = 0
+
+        def advance(piece: int) -> None:
+            nonlocal read
+            bar.advance((read + piece) // 10**6 - read // 10**6)
+            read += piece
+
+        yield advance
+
+
+def _require_room(path: Path, pictures: int, framing: Framing, codecs: Mapping[int, Codec]) -> None:
+    smaller = codecs_of_levels("webp", framing.resolution) and not codecs
     require_room(
         path,
-        size_on_disk(pictures, framing.resolution, framing.channels),
-        "choose another disk, or a smaller --resolution",
+        size_on_disk(pictures, framing.resolution, framing.channels, codecs),
+        f"choose another disk, {'--codec webp, ' if smaller else ''}or a smaller --resolution",
     )
 
 
@@ -335,7 +362,9 @@ def _refuse_to_destroy(path: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise DatasetError(f"{path} exists already; choose another name, or give --overwrite.")
     tables = {index.FILE_NAME, SKIPPED_NAME, NEAR_DUPLICATES_NAME, LANDMARKS_NAME}
-    own = {description.FILE_NAME, *tables, *level_files(RESOLUTIONS[-1])}
+    plain = level_files(RESOLUTIONS[-1], {})
+    coded = level_files(RESOLUTIONS[-1], dict.fromkeys(RESOLUTIONS, CODECS[0]))
+    own = {description.FILE_NAME, *tables, *plain, *coded}
     if not path.is_dir() or not {inner.name for inner in path.iterdir()} <= own:
         raise DatasetError(
             f"{path} holds other things than a dataset, so it is not overwritten; "

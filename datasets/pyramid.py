@@ -1,40 +1,47 @@
 """A dataset on disk: the same pictures at every resolution, written once and read for ever."""
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets import description, index
+from datasets.codecs import Codec, share_of_bytes
 from datasets.description import (
     LANDMARKS_NAME,
     NEAR_DUPLICATES_NAME,
     SKIPPED_NAME,
     Description,
     level_files,
+    sides_of,
 )
 from datasets.errors import DatasetError
+from datasets.levels import (
+    CodedWriter,
+    Level,
+    LevelWriter,
+    PlainWriter,
+    check_level,
+    hash_file,
+    open_level,
+)
 from datasets.sources.landmarks import write_landmarks
 
 Pixels = NDArray[np.uint8]
 
-# Hashes are counted and reported in pieces of this size.
-HASHED_BYTES = 2**20
-HEADER_BYTES = 128
+NONE_CODED: Mapping[int, Codec] = {}
 
 
 def shrink(picture: Pixels) -> list[Pixels]:
     """Make all levels of a picture: itself, halved again and again down to 4 pixels.
 
-    Every level is the repeated 2×2 box average of the picture, in float and rounded once (half to
-    even), so that rounding errors do not add up from level to level. The float32 sums are exact:
-    256×256 averaged values of 8 bits have 24 significant bits.
+    Every level is the repeated 2×2 box average of the picture, rounded once (half to even), so
+    that rounding errors do not add up from level to level.
 
     Args:
         picture: [R, R, C], R a power of two from 4 to 1024.
@@ -43,19 +50,34 @@ def shrink(picture: Pixels) -> list[Pixels]:
         From the smallest: [4, 4, C], [8, 8, C] … [R, R, C].
     """
     levels = [picture]
-    average: NDArray[np.floating[Any]] = picture.astype(np.float32)
-    while average.shape[0] > 4:
-        quads = average.reshape(average.shape[0] // 2, 2, average.shape[1] // 2, 2, -1)
-        average = (
-            quads[:, 0, :, 0] + quads[:, 0, :, 1] + quads[:, 1, :, 0] + quads[:, 1, :, 1]
-        ) / 4
-        levels.append(np.rint(average).astype(np.uint8))
-    return levels[::-1]
+    if picture.shape[0] == 4:
+        return levels
+    # Whole sums, which are exact; channels apart, so that neighbours are neighbours in memory.
+    pairs = picture[::2].astype(np.uint16) + picture[1::2]
+    pairs = np.ascontiguousarray(pairs.transpose(2, 0, 1))
+    sums = pairs[..., ::2] + pairs[..., 1::2]
+    bits = 2  # The averaged values are 2**bits.
+    while True:
+        # Half of them less one, and one more for an odd quotient: halves go to the even one.
+        average = (sums + (2 ** (bits - 1) - 1) + (sums >> bits & 1)) >> bits
+        levels.append(np.ascontiguousarray(average.astype(np.uint8).transpose(1, 2, 0)))
+        if average.shape[1] == 4:
+            return levels[::-1]
+        if bits == 8:  # 256 values of 8 bits just fit into 16.
+            sums = sums.astype(np.uint32)
+        sums = sums[:, ::2] + sums[:, 1::2]
+        sums = sums[..., ::2] + sums[..., 1::2]
+        bits += 2
 
 
-def size_on_disk(count: int, resolution: int, channels: int) -> int:
-    """Bytes that the levels of `count` pictures take."""
-    return sum(count * int(name[:4]) ** 2 * channels for name in level_files(resolution))
+def size_on_disk(
+    count: int, resolution: int, channels: int, codecs: Mapping[int, Codec] = NONE_CODED
+) -> int:
+    """Bytes that the levels of `count` pictures take; coded ones are estimated, with caution."""
+    shares = {side: share_of_bytes(codec) for side, codec in codecs.items()}
+    return sum(
+        round(count * side**2 * channels * shares.get(side, 1)) for side in sides_of(resolution)
+    )
 
 
 class Writer:
@@ -74,6 +96,7 @@ class Writer:
         *,
         resolution: int,
         channels: int,
+        codecs: Mapping[int, Codec] = NONE_CODED,
         entries: Sequence[index.Entry] = (),
         advance: Callable[[int], object] = lambda read: None,
     ) -> None:
@@ -83,6 +106,7 @@ class Writer:
             folder: where the files are.
             resolution: side of the largest level in pixels.
             channels: 3 (colour) or 1 (grey).
+            codecs: how levels are coded, by side; the others hold plain pixels.
             entries: rows that another writer has written there; what comes after them is cut off.
             advance: is called with the number of bytes after each piece of these that was read.
 
@@ -91,60 +115,66 @@ class Writer:
         """
         self._folder, self._resolution, self._channels = folder, resolution, channels
         self.entries = list(entries)
-        self._hashes = []
-        self._files: list[BinaryIO] = []
+        self._codecs = {side: codecs[side] for side in sorted(codecs)}
+        self._levels: list[LevelWriter] = []
+        rows = len(entries)
         with ExitStack() as opened:
-            for name in level_files(resolution):
-                file = opened.enter_context((folder / name).open("r+b" if entries else "w+b"))
-                side = int(name[:4])
-                file.write(_header(0, side, channels))
-                file.truncate(HEADER_BYTES + len(entries) * side * side * channels)
-                self._files.append(file)
-                self._hashes.append(_hash(file, advance))
+            for side in sides_of(resolution):
+                level: LevelWriter
+                if side in self._codecs:
+                    codec = self._codecs[side]
+                    level = CodedWriter(
+                        folder, side, codec, rows=rows, opened=opened, advance=advance
+                    )
+                else:
+                    level = PlainWriter(
+                        folder, side, channels, rows=rows, opened=opened, advance=advance
+                    )
+                self._levels.append(level)
             self._opened = opened.pop_all()
 
     def checkpoint(self) -> list[str]:
-        """Write all rows so far through to the disk, and give the hash of each level's pixels."""
-        for file in self._files:
-            file.flush()
-            os.fsync(file.fileno())
+        """Write all rows so far through to the disk, and give the hashes of all levels."""
+        for level in self._levels:
+            level.checkpoint()
         return self.digests()
 
     def digests(self) -> list[str]:
-        """Give the hash of each level's pixels so far, from the smallest level."""
-        return [digest.hexdigest() for digest in self._hashes]
+        """Give the hashes of the levels' files so far, from the smallest level."""
+        return [digest for level in self._levels for digest in level.digests()]
 
     def append(
-        self, levels: Sequence[Pixels], *, name: str, sha256: str, class_name: str | None = None
+        self,
+        levels: Sequence[Pixels | bytes],
+        *,
+        name: str,
+        sha256: str,
+        class_name: str | None = None,
     ) -> None:
         """Add one picture as the next row.
 
         Args:
-            levels: what `shrink` returns.
+            levels: what `shrink` returns; those that are to be coded may be so already.
             name: the picture's name in the source.
             sha256: hash of its bytes there, in hexadecimal.
             class_name: the class it belongs to.
         """
-        sides = [int(file[:4]) for file in level_files(self._resolution)]
-        if [level.shape for level in levels] != [(s, s, self._channels) for s in sides]:
-            raise ValueError(f"levels of other shapes: {[level.shape for level in levels]}")
-        for level, file, digest in zip(levels, self._files, self._hashes, strict=True):
-            data = level.tobytes()
-            file.write(data)
-            digest.update(data)
+        expected = [(side, side, self._channels) for side in sides_of(self._resolution)]
+        shapes = [
+            shape if isinstance(level, bytes) and shape[0] in self._codecs else np.shape(level)
+            for level, shape in zip(levels, expected, strict=False)
+        ]
+        if len(levels) != len(expected) or shapes != expected:
+            raise ValueError(f"levels of other shapes: {shapes}")
+        for level, writer in zip(levels, self._levels, strict=True):
+            writer.append(level)
         self.entries.append(index.Entry(name, sha256, class_name))
 
-    def level(self, side: int) -> Pixels:
+    def level(self, side: int) -> Level:
         """Give the pictures so far of `side` pixels: [N, H, W, C], left on disk until read."""
-        names = level_files(self._resolution)
-        self._files[names.index(f"{side:04d}.npy")].flush()
-        return np.memmap(
-            self._folder / f"{side:04d}.npy",
-            dtype=np.uint8,
-            mode="r",
-            offset=HEADER_BYTES,
-            shape=(len(self.entries), side, side, self._channels),
-        )
+        self._levels[sides_of(self._resolution).index(side)].publish()
+        codec = self._codecs.get(side)
+        return open_level(self._folder, side, codec, self._channels, len(self.entries))
 
     def finish(
         self,
@@ -178,9 +208,8 @@ class Writer:
         if not self.entries:
             raise ValueError("a dataset needs a picture")
         # The header has room for any number of rows, so only now is the true one put in.
-        for name, file in zip(level_files(self._resolution), self._files, strict=True):
-            file.seek(0)
-            file.write(_header(len(self.entries), int(name[:4]), self._channels))
+        for level in self._levels:
+            level.publish()
         self._opened.close()
         entries = index.hold_out(
             index.mark_duplicates(self.entries), held_out, groups, near_duplicates
@@ -188,9 +217,7 @@ class Writer:
         index.write(self._folder / index.FILE_NAME, entries)
         index.write_skipped(self._folder / SKIPPED_NAME, skipped)
         classes = {entry.class_name for entry in entries if entry.class_name is not None}
-        hashes = dict(
-            zip(level_files(self._resolution), [h.hexdigest() for h in self._hashes], strict=True)
-        )
+        hashes = dict(zip(level_files(self._resolution, self._codecs), self.digests(), strict=True))
         tables = [index.FILE_NAME, SKIPPED_NAME]
         if near_duplicates is not None:
             index.write_near_duplicates(self._folder / NEAR_DUPLICATES_NAME, near_duplicates)
@@ -199,13 +226,14 @@ class Writer:
             write_landmarks(self._folder / LANDMARKS_NAME, landmarks)
             tables.append(LANDMARKS_NAME)
         for table in tables:
-            hashes[table] = _hash_file(self._folder / table)
+            hashes[table] = hash_file(self._folder / table)
         described = Description(
             resolution=self._resolution,
             channels=self._channels,
             count=len(entries),
             held_out=sum(entry.split == "held-out" for entry in entries),
             classes=tuple(sorted(classes)) or None,
+            codecs=self._codecs,
             framing=framing,
             source=source,
             seed=seed,
@@ -273,8 +301,9 @@ class Dataset:
         """
         path = Path(path)
         described = Description.read(path)
-        for name in level_files(described.resolution):
-            _check_level(path / name, described)
+        for side in sides_of(described.resolution):
+            codec = described.codecs.get(side)
+            check_level(path, side, codec, described.channels, described.count)
         entries = index.read(path / index.FILE_NAME, described.classes)
         held_out = sum(entry.split == "held-out" for entry in entries)
         if (len(entries), held_out) != (described.count, described.held_out):
@@ -289,18 +318,15 @@ class Dataset:
         """The levels L that there are, from 2 (4 pixels) up."""
         return range(2, self.resolution.bit_length())
 
-    def level(self, level: int) -> "np.memmap[tuple[int, int, int, int], np.dtype[np.uint8]]":
-        """Give the pictures of 2**level pixels: uint8 [N, H, W, C], left on disk until read."""
+    def level(self, level: int) -> Level:
+        """Give the pictures of 2**level pixels: uint8 [N, H, W, C], left on disk until read.
+
+        Whether they are coded or not, `[row]` gives one, and `[rows]` as many as there are rows.
+        """
         if level not in self.levels:
             raise ValueError(f"level {level} is none of {self.levels}")
-        side = 2**level
-        return np.memmap(
-            self.path / f"{side:04d}.npy",
-            dtype=np.uint8,
-            mode="r",
-            offset=HEADER_BYTES,
-            shape=(self.count, side, side, self.channels),
-        )
+        codec = self.description.codecs.get(2**level)
+        return open_level(self.path, 2**level, codec, self.channels, self.count)
 
     def rows(self, split: index.Split) -> NDArray[np.int64]:
         """Give the rows of a split, "train" or "held-out", in ascending order."""
@@ -339,9 +365,8 @@ class Dataset:
         problems = []
         for name, expected in self.description.sha256.items():
             path = self.path / name
-            skip = HEADER_BYTES if name.endswith(".npy") else 0
             try:
-                if _hash_file(path, skip=skip, advance=advance) != expected:
+                if hash_file(path, advance) != expected:
                     problems.append(f"{path} is not as it was written.")
             except OSError as error:
                 problems.append(f"{path} cannot be read: {error.strerror}.")
@@ -354,58 +379,3 @@ class Dataset:
         if text != self.description.text().encode():
             problems.append(f"{path} is not as it was written.")
         return problems
-
-
-def _header(count: int, side: int, channels: int) -> bytes:
-    """Give the bytes before the pixels of a level: exactly those that NumPy writes (format 1.0).
-
-    They are padded to a length that does not depend on the number of rows, so that rows may be
-    added first and counted later.
-    """
-    fields = (
-        "{'descr': '|u1', 'fortran_order': False, "
-        f"'shape': ({count}, {side}, {side}, {channels}), }}"
-    )
-    magic = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
-    return magic + fields.encode().ljust(HEADER_BYTES - 11) + b"\n"
-
-
-def _check_level(path: Path, described: Description) -> None:
-    side = int(path.name[:4])
-    header = _header(described.count, side, described.channels)
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(header))
-            size = os.fstat(file.fileno()).st_size
-    except FileNotFoundError:
-        raise DatasetError(f"{path} is missing; prepare the dataset again.") from None
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
-    # The size goes first: mapping a file that is shorter than its header says kills the program.
-    expected = HEADER_BYTES + described.count * side * side * described.channels
-    if size != expected:
-        raise DatasetError(
-            f"{path} has {size} bytes instead of {expected}; prepare the dataset again."
-        )
-    if start != header:
-        raise DatasetError(
-            f"{path} does not hold {described.count} pictures of {side} × {side} pixels; "
-            "prepare the dataset again."
-        )
-
-
-def _hash_file(
-    path: Path, *, skip: int = 0, advance: Callable[[int], object] = lambda read: None
-) -> str:
-    with path.open("rb") as file:
-        file.seek(skip)
-        return _hash(file, advance).hexdigest()
-
-
-def _hash(file: BinaryIO, advance: Callable[[int], object] = lambda read: None) -> "hashlib._Hash":
-    """Read a file from where it stands to its end."""
-    digest = hashlib.sha256()
-    while piece := file.read(HASHED_BYTES):
-        digest.update(piece)
-        advance(len(piece))
-    return digest

@@ -1,10 +1,18 @@
 """Endless shuffled minibatches, any position of which is reachable at once."""
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import DatasetError
+from datasets.levels import read_into
 from datasets.pyramid import Dataset
+
+Pixels = NDArray[np.uint8]
+# Level, position and number of pictures of a minibatch.
+_Place = tuple[int, int, int]
 
 
 def permutation(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -27,7 +35,8 @@ class Stream:
     """The training pictures of a dataset, in a new order every epoch, for ever.
 
     Position p is the p-th picture shown since the start of training. What stands there depends on
-    the dataset, the seed and p, not on what was read before; so a run may continue anywhere.
+    the dataset, the seed and p, not on what was read before; so a run may continue anywhere. Who
+    goes on from minibatch to minibatch finds the next one read already, in threads.
 
     Attributes:
         resolution: side of the largest level in pixels.
@@ -54,6 +63,11 @@ class Stream:
         self._seed = seed
         self._rows = dataset.rows("train")
         self._levels = {level: dataset.level(level) for level in dataset.levels}
+        # Reading ahead: what would come next, and what is being read because it will.
+        self._lock = threading.Lock()
+        self._next: tuple[int, int] | None = None
+        self._ahead: tuple[_Place, Future[Pixels]] | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reading-ahead")
         # Orders of the last two epochs asked for: a minibatch may reach into the next one. A tuple
         # that is replaced as a whole, so that threads that read ahead need no lock.
         self._orders: tuple[tuple[int, NDArray[np.int64]], ...] = ()
@@ -79,11 +93,33 @@ class Stream:
             a dataset without classes. Both are new arrays.
         """
         rows = self._rows[self._places(position, count)]
-        # Reading in the order on disk spares a spinning or remote disk most of its seeking.
-        distinct, back = np.unique(rows, return_inverse=True)
-        pictures: NDArray[np.uint8] = np.asarray(self._levels[level])[distinct][back]
+        place, after = (level, position, count), (level, position + count, count)
+        with self._lock:
+            ahead, self._ahead = self._ahead, None
+            goes_on, self._next = self._next == place[:2], after[:2]
+        if ahead is not None and ahead[0] == place:
+            pictures = ahead[1].result()
+        else:
+            if ahead is not None:
+                ahead[1].cancel()
+            pictures = self._read(level, rows)
+        # While the caller works with this one: the next, if it seems that it will be wanted.
+        if goes_on:
+            reading = self._reader.submit(self._read_place, after)
+            with self._lock:
+                self._ahead = after, reading
         labels = self._dataset.labels
         return pictures, None if labels is None else labels[rows]
+
+    def _read_place(self, place: _Place) -> Pixels:
+        level, position, count = place
+        return self._read(level, self._rows[self._places(position, count)])
+
+    def _read(self, level: int, rows: NDArray[np.int64]) -> Pixels:
+        pixels = self._levels[level]
+        pictures = np.empty((len(rows), *pixels.shape[1:]), np.uint8)
+        read_into(pictures, pixels, rows)
+        return pictures
 
     def _places(self, position: int, count: int) -> NDArray[np.int64]:
         if position < 0 or count < 1:

@@ -3,26 +3,31 @@
 import hashlib
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.codecs import Codec, encode
 from datasets.errors import DatasetError, SourceLostError, UnusableError
 from datasets.framing import Framing, frame
-from datasets.pyramid import shrink
+from datasets.processors import available_processors as available_processors
+from datasets.pyramid import NONE_CODED, shrink
 from datasets.sources import Source
 
 # Finished pictures that a worker may hold while the others catch up.
 _AHEAD = 4
+# Read by the libraries that NumPy may multiply matrices with, when they are loaded.
+_THREADS_OF_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Result = TypeVar("Result")
 
@@ -31,8 +36,8 @@ Result = TypeVar("Result")
 class Framed:
     """A picture that is ready to be written."""
 
-    levels: list[NDArray[np.uint8]]
-    """From 4 pixels up: [4, 4, C], [8, 8, C] …"""
+    levels: list[NDArray[np.uint8] | bytes]
+    """From 4 pixels up: [4, 4, C], [8, 8, C] …; those that are to be coded are."""
     sha256: str
     """Hash of its bytes in the source, in hexadecimal."""
     class_name: str | None
@@ -56,7 +61,11 @@ class _Stopped:
 
 
 def frame_all(
-    source: Source, items: Sequence[int], framing: Framing, workers: int
+    source: Source,
+    items: Sequence[int],
+    framing: Framing,
+    workers: int,
+    codecs: Mapping[int, Codec] = NONE_CODED,
 ) -> Generator[Framed | Skipped, None, None]:
     """Load, frame and shrink pictures. Close the generator, so that no worker stays behind.
 
@@ -65,6 +74,7 @@ def frame_all(
         items: which of them, in which order.
         framing: how.
         workers: number of processes; with 1, the work is done in this one.
+        codecs: how levels are coded, by side.
 
     Yields:
         One result for each item, in their order, whatever the number of workers.
@@ -72,7 +82,7 @@ def frame_all(
     Raises:
         DatasetError: a worker died; `SourceLostError`: the source cannot be read any more.
     """
-    return work_through(partial(_frame_one, source, framing), items, workers)
+    return work_through(partial(_frame_one, source, framing, codecs), items, workers)
 
 
 def work_through(
@@ -81,7 +91,8 @@ def work_through(
     """Do a task for each item. Close the generator, so that no worker stays behind.
 
     Args:
-        task: what to do; it goes to other processes, and so do its results.
+        task: what to do; it goes to other processes, and its results come back from there, arrays
+            then read-only.
         items: for which items, in which order.
         workers: number of processes; with 1, the work is done in this one.
 
@@ -102,7 +113,7 @@ def work_through(
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         answers: list[Connection] = []
-        with _interrupts_ignored():
+        with _interrupts_ignored(), _one_thread_each():
             for first in range(workers):
                 receiver, sender = context.Pipe(duplex=False)
                 answers.append(stack.enter_context(closing(receiver)))
@@ -118,7 +129,7 @@ def work_through(
                 sender.close()
         for number in range(len(items)):
             try:
-                result: Result | _Stopped = answers[number % workers].recv()
+                result: Result | _Stopped = _receive(answers[number % workers])
             except (EOFError, OSError):  # Between two answers, or in the middle of one.
                 raise DatasetError(
                     "A worker process died, perhaps because memory ran out; "
@@ -129,18 +140,16 @@ def work_through(
             yield result
 
 
-def available_processors() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _frame_one(source: Source, framing: Framing, item: int) -> Framed | Skipped:
+def _frame_one(
+    source: Source, framing: Framing, codecs: Mapping[int, Codec], item: int
+) -> Framed | Skipped:
     try:
         class_name = source.class_of(item)
         picture = source.load(item)
-        levels = shrink(frame(picture, framing, source.face_of(item)))
+        levels = [
+            encode(level, codecs[len(level)]) if len(level) in codecs else level
+            for level in shrink(frame(picture, framing, source.face_of(item)))
+        ]
     except UnusableError as unusable:
         return Skipped(str(unusable))
     except OSError as error:
@@ -155,6 +164,21 @@ def _frame_one(source: Source, framing: Framing, item: int) -> Framed | Skipped:
     return Framed(levels, digest.hexdigest(), class_name)
 
 
+def _send(answers: Connection, result: object) -> None:
+    """Send a result, its pixels apart, so that they are not copied on the way."""
+    pixels: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(result, protocol=5, buffer_callback=pixels.append)
+    answers.send_bytes(len(pixels).to_bytes(4, "little") + head)
+    for part in pixels:
+        answers.send_bytes(part.raw())
+
+
+def _receive(answers: Connection) -> Any:
+    head = answers.recv_bytes()
+    pixels = [answers.recv_bytes() for _ in range(int.from_bytes(head[:4], "little"))]
+    return pickle.loads(memoryview(head)[4:], buffers=pixels)
+
+
 def _serve(answers: Connection, task: Callable[[int], Result], items: Sequence[int]) -> None:
     """Do the task for `items` and send the results, as the whole life of a worker process."""
     outbox: queue.Queue[tuple[Result | _Stopped] | None] = queue.Queue(_AHEAD)
@@ -162,7 +186,7 @@ def _serve(answers: Connection, task: Callable[[int], Result], items: Sequence[i
     def send() -> None:
         while (result := outbox.get()) is not None:
             try:
-                answers.send(result[0])
+                _send(answers, result[0])
             except ConnectionError:
                 os._exit(1)  # Nobody listens any more: the program was stopped, or killed.
 
@@ -191,3 +215,21 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes that the block starts multiply matrices in one thread each.
+
+    There is a process for each processor already; more threads would only be in each other's way.
+    """
+    usual = {name: os.environ.get(name) for name in _THREADS_OF_LIBRARIES}
+    os.environ.update(dict.fromkeys(_THREADS_OF_LIBRARIES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in usual.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -7,6 +7,7 @@ import click
 import pytest
 
 from datasets import door
+from tests.conftest import without_progress
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,7 @@ class Ended:
     status: int
     out: str
     err: str
+    """Without progress."""
 
 
 class Program(Protocol):
@@ -38,7 +40,7 @@ def program(
             door.run(command, *errors)
         assert isinstance(ended.value.code, int)
         captured = capsys.readouterr()
-        return Ended(ended.value.code, captured.out, captured.err)
+        return Ended(ended.value.code, captured.out, without_progress(captured.err))
 
     yield call
     signal.signal(signal.SIGTERM, usual)

@@ -1,6 +1,7 @@
 """Pictures, sources and datasets for the tests of this room."""
 
 import os
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.pyramid import Dataset, Writer, shrink
+from datasets.codecs import Codec
+from datasets.pyramid import NONE_CODED, Dataset, Writer, shrink
 from datasets.sources import Source
 
 Pixels = NDArray[np.uint8]
@@ -44,10 +46,11 @@ def write_dataset(
     held_out: float = 0.25,
     resolution: int = 8,
     channels: int = 3,
+    codecs: Mapping[int, Codec] = NONE_CODED,
 ) -> Dataset:
     """A dataset with one row for each of `hashes`, which stand for the bytes of the picture."""
     path.mkdir()
-    with Writer(path, resolution=resolution, channels=channels) as writer:
+    with Writer(path, resolution=resolution, channels=channels, codecs=codecs) as writer:
         for row, number in enumerate(hashes):
             writer.append(
                 shrink(noise(resolution, resolution, channels, seed=number)),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from datasets import faces, index
 from datasets.__main__ import datasets
+from datasets.codecs import Choice
 from datasets.errors import DatasetError, SourceLostError
 from datasets.faces import Mtcnn
 from datasets.framing import Framing, frame
@@ -82,6 +83,18 @@ def photographs(tmp_path: Path) -> Path:
     return root
 
 
+def with_a_brighter_copy(folder: Path) -> Path:
+    """Eight photographs of two people each, and the first again, a little brighter."""
+    root = folder / "photographs"
+    root.mkdir()
+    for number in range(8):
+        write_photograph(root / f"{number}.png", number, people=2)
+    brighter = np.asarray(Image.open(root / "0.png")).copy()
+    brighter[1:] = np.minimum(brighter[1:] * 1.05, 255).astype(np.uint8)
+    (root / "again.png").write_bytes(file_bytes(brighter))
+    return root
+
+
 def made(
     photographs: Path,
     path: Path,
@@ -98,6 +111,7 @@ def made(
     lost_from: int | None = None,
     resolution: int = 16,
     seed: int = 0,
+    codec: Choice = "raw",
 ) -> Dataset:
     if detector is None and landmarks is None:
         detector = Reader(photographs.parent / "count")
@@ -115,6 +129,7 @@ def made(
         source,
         path,
         framing=Framing(resolution=resolution, crop="face"),
+        codec=codec,
         source_name="photographs",
         held_out=held_out,
         seed=seed,
@@ -281,6 +296,45 @@ def test_a_search_that_is_done_is_not_repeated_when_framing_was_interrupted(
     assert not list(tmp_path.glob(".*"))
 
 
+def test_coded_levels_keep_landmarks_and_near_duplicates_through_interruptions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = with_a_brighter_copy(tmp_path)
+    plain = made(root, tmp_path / "plain", all_faces=True, resolution=32)
+    # So that the levels in which near duplicates are looked for are coded too.
+    monkeypatch.setattr("datasets.codecs._SMALLEST_CODED", 16)
+
+    def coded(path: Path, codec: Choice = "webp", *, overwrite: bool = False) -> Dataset:
+        return made(
+            root,
+            path,
+            codec=codec,
+            all_faces=True,
+            resolution=32,
+            overwrite=overwrite,
+            detector=Reader(tmp_path / "count here"),
+            seconds=0,
+        )
+
+    with monkeypatch.context() as patch:
+        stop_appending_after(5, patch)
+        with pytest.raises(KeyboardInterrupt):
+            coded(tmp_path / "d")
+    with pytest.raises(DatasetError, match=r"begun with other --codec; repeat"):
+        coded(tmp_path / "d", "jpeg")
+    dataset = coded(tmp_path / "d")
+    assert (tmp_path / "count here").stat().st_size == 9
+    assert {"0016.bin", "0032.offsets.npy"} < set(contents(tmp_path / "d"))
+    for name in ("index.csv", "landmarks.csv", "near-duplicates.csv", "0008.npy"):
+        assert (dataset.path / name).read_bytes() == (plain.path / name).read_bytes()
+    assert len(dataset.near_duplicates() or {}) == 2
+    for level in plain.levels:
+        assert np.array_equal(dataset.level(level)[:], plain.level(level)[:])
+    assert dataset.verify() == []
+    # All of its files are known as those of a dataset.
+    assert contents(coded(tmp_path / "d", overwrite=True).path) == contents(tmp_path / "d")
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "header", "tail"])
 def test_a_damaged_record_costs_work_and_nothing_else(
     tmp_path: Path, photographs: Path, damage: str
@@ -424,14 +478,7 @@ def test_room_for_every_face_is_asked_for_when_they_are_known(
 def test_faces_of_a_photograph_and_near_duplicates_of_them_are_held_out_together(
     tmp_path: Path,
 ) -> None:
-    root = tmp_path / "photographs"
-    root.mkdir()
-    for number in range(8):
-        write_photograph(root / f"{number}.png", number, people=2)
-    # The same faces again in a photograph that is a little brighter.
-    brighter = np.asarray(Image.open(root / "0.png")).copy()
-    brighter[1:] = np.minimum(brighter[1:] * 1.05, 255).astype(np.uint8)
-    (root / "again.png").write_bytes(file_bytes(brighter))
+    root = with_a_brighter_copy(tmp_path)
     for seed in range(4):
         dataset = made(
             root, tmp_path / f"d{seed}", all_faces=True, held_out=0.6, seed=seed, resolution=32

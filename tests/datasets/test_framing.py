@@ -1,17 +1,18 @@
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.colour import opaque, to_srgb
 from datasets.errors import UnusableError
-from datasets.framing import Box, Framing, frame, parse_crop
+from datasets.framing import Box, Crop, Framing, frame, parse_crop, reduction
 from tests.datasets.making import Pixels, file_bytes, noise
 
 # How a camera that was turned stores an upright picture, after the definition of the tag: where
@@ -39,6 +40,71 @@ def test_pictures_are_turned_upright(orientation: int, format: str) -> None:
     data = file_bytes(stored, format, exif=exif, **options)
     result = frame(data, Framing(resolution=8, crop=Box(3, 0, 8)))
     assert np.array_equal(result, upright[:, 3:11])
+
+
+def photograph(width: int, height: int) -> Pixels:
+    """Colours that change slowly, but nowhere alike: any shift shows."""
+    small = Image.fromarray(noise(height // 40 + 2, width // 40 + 2, 3))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_scaled_decoding_frames_the_same_square(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    # Neither side is a multiple of 8, so that pixels at two edges are fractions.
+    stored = np.ascontiguousarray(STORED[orientation](photograph(213, 331)))
+    data = file_bytes(stored, "JPEG", quality=95, subsampling=0, exif=exif)
+
+    def framed(crop: Crop, decoding: Literal["scaled", "full"], side: int) -> NDArray[np.int_]:
+        settings = Framing(resolution=side, crop=crop, decoding=decoding)
+        assert (reduction(213, 331, settings) > 1) == (decoding == "scaled")
+        return frame(data, settings).astype(int)
+
+    for side in (8, 16, 32, 64):
+        squares: tuple[Crop, ...] = ("centre", "top")
+        for crop in squares:
+            difference = framed(crop, "scaled", side) - framed(crop, "full", side)
+            assert np.abs(difference).mean() < 2
+        for x, y in ((7, 101), (15, 133), (1, 1)):
+            scaled = framed(Box(x, y, 197), "scaled", side)
+            nearest = np.abs(scaled - framed(Box(x, y, 197), "full", side)).mean()
+            for across, down in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                shifted = framed(Box(x + across, y + down, 197), "full", side)
+                assert np.abs(scaled - shifted).mean() > nearest
+
+
+def test_a_file_is_decoded_at_the_smallest_size_that_is_enough() -> None:
+    def chosen(width: int, height: int, side: int, **settings: Any) -> int:
+        return reduction(width, height, Framing(resolution=side, **settings))
+
+    assert chosen(4000, 3000, 256) == 4
+    assert chosen(4000, 3000, 1024) == 2
+    assert chosen(675, 825, 256) == 2
+    assert chosen(675, 825, 128) == 2
+    assert chosen(675, 825, 32) == 8
+    assert chosen(600, 600, 256) == 1
+    assert chosen(4000, 3000, 256, crop=Box(0, 0, 500)) == 1
+    assert chosen(4000, 3000, 256, decoding="full") == 1
+    assert chosen(4000, 3000, 256, crop="face") == 1
+
+
+def test_only_jpeg_files_are_decoded_at_a_fraction() -> None:
+    picture = photograph(120, 90)
+    for format in ("PNG", "TIFF", "BMP"):
+        settings = Framing(resolution=16)
+        assert np.array_equal(
+            frame(file_bytes(picture, format), settings), frame(picture, settings)
+        )
+
+
+def test_extreme_shapes_have_a_reason() -> None:
+    for width, height in ((3000, 1), (1, 3000), (3000, 3)):
+        data = file_bytes(noise(height, width, 3), "JPEG")
+        with pytest.raises(UnusableError, match="smaller than"):
+            frame(data, Framing(resolution=8))
+        with pytest.raises(UnusableError, match="smaller than the crop"):
+            frame(data, Framing(resolution=8, crop=Box(0, 0, 2000)))
 
 
 def test_a_damaged_orientation_does_not_cost_the_picture() -> None:

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from datasets import index
+from datasets.codecs import CODECS, Codec
 from datasets.errors import DatasetError
 from datasets.framing import Framing
 from datasets.prepare import Summary, prepare
-from datasets.pyramid import Dataset
+from datasets.pyramid import Dataset, Writer
 from datasets.sources import Source, open_source
 from datasets.workers import frame_all
 from tests.datasets.making import Deadly, file_bytes, noise, write_photographs
@@ -25,6 +26,7 @@ def prepared(
     overwrite: bool = False,
     classes: str | None = None,
     source: Source | None = None,
+    pause: float = 10.0,
 ) -> Summary:
     found = source or open_source(
         str(photographs), resolution=resolution, channels=3, seed=seed, classes=classes
@@ -38,6 +40,7 @@ def prepared(
         seed=seed,
         workers=workers,
         overwrite=overwrite,
+        seconds_between_checkpoints=pause,
     )
 
 
@@ -57,6 +60,41 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, photographs: Path
     three = prepared(photographs, tmp_path / "three", workers=3)
     assert contents(tmp_path / "one") == contents(tmp_path / "three")
     assert one.skipped == three.skipped == {"not a picture of a known format": 1}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_coded_levels_depend_neither_on_workers_nor_on_interruptions(
+    tmp_path: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photographs(tmp_path / "photographs", 7, size=40)
+    # Small levels, so that the test is quick.
+    monkeypatch.setattr(
+        "datasets.prepare.codecs_of_levels",
+        lambda choice, resolution: {side: codec for side in (16, 32) if side <= resolution},
+    )
+    one = prepared(tmp_path / "photographs", tmp_path / "one", resolution=32).dataset
+    prepared(tmp_path / "photographs", tmp_path / "two", resolution=32, workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert {"0008.npy", "0016.bin", "0016.offsets.npy"} <= set(contents(tmp_path / "one"))
+    with monkeypatch.context() as patch:
+        shown: list[None] = []
+
+        def stop(self: Writer, *arguments: object, **options: object) -> None:
+            shown.append(None)
+            if len(shown) == 4:
+                raise KeyboardInterrupt
+            usual(self, *arguments, **options)  # type: ignore[arg-type]
+
+        usual = Writer.append
+        patch.setattr(Writer, "append", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(tmp_path / "photographs", tmp_path / "three", resolution=32, pause=0.0)
+    prepared(tmp_path / "photographs", tmp_path / "three", resolution=32)
+    assert contents(tmp_path / "one") == contents(tmp_path / "three")
+    assert one.verify() == []
+    # Over one that is there already, whose files have other names than plain levels.
+    prepared(tmp_path / "photographs", tmp_path / "two", resolution=8, overwrite=True)
+    assert prepared(tmp_path / "photographs", tmp_path / "one", resolution=16, overwrite=True)
 
 
 def test_rows_hold_the_pictures_that_they_name_in_an_order_drawn_from_the_seed(

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from datasets.progress import duration, progress
+from tests.conftest import without_progress
 
 
 class Clock:
@@ -42,6 +43,24 @@ def test_short_work_is_silent(
             clock.now += 0.5
             bar.advance()
     assert lines(capsys) == []
+
+
+def test_what_tests_leave_out_is_progress_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    print("Error: 3 of 4 pictures: damaged", file=sys.stderr)
+    for step in (0.3, 900.0):
+        with progress("Reading pictures", total=9, unit="pictures") as bar:
+            clock.now += 3
+            bar.advance(0)  # Nobody knows yet how long it will take.
+            for _ in range(9):
+                clock.now += 11 * step
+                bar.advance()
+    print("Stopped.", file=sys.stderr)
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) > 8
+    assert without_progress(told) == "Error: 3 of 4 pictures: damaged\nStopped.\n"
 
 
 def test_a_failure_is_not_called_done(

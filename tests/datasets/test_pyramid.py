@@ -89,6 +89,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert list(dataset.levels) == [2, 3]
     for level in dataset.levels:
         pixels = dataset.level(level)
+        assert isinstance(pixels, np.memmap)
         expected = [shrink(noise(8, 8, 3, seed=seed))[level - 2] for seed in (5, 6, 5, 7)]
         assert np.array_equal(pixels, np.stack(expected))
         assert np.array_equal(np.load(tmp_path / f"d/{2**level:04d}.npy"), pixels)
@@ -186,7 +187,8 @@ def change(**fields: Any) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (change(format_version=3), "newer version"),
+        (change(format_version=4), "newer version"),
+        (change(format_version=3), "codecs"),
         (change(format_version=True), "format_version"),
         (change(format_version="1"), "format_version"),
         (change(resolution=12), "power of two"),

@@ -24,7 +24,7 @@ def rows_of(
     dataset: Dataset, pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> list[int]:
     level = pictures.shape[1].bit_length() - 1
-    known = {picture.tobytes(): row for row, picture in enumerate(dataset.level(level))}
+    known = {picture.tobytes(): row for row, picture in enumerate(np.asarray(dataset.level(level)))}
     return [known[picture.tobytes()] for picture in pictures]
 
 
@@ -123,3 +123,36 @@ def test_orders_do_not_change_from_version_to_version() -> None:
     # A run that continues under a newer NumPy must find its pictures in the same order.
     assert permutation(8, seed=0, epoch=0).tolist() == [0, 2, 1, 5, 4, 3, 6, 7]
     assert permutation(8, seed=2**64 - 1, epoch=5).tolist() == [0, 2, 1, 5, 7, 6, 4, 3]
+
+
+def test_reading_ahead_changes_nothing(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream(dataset, seed=5)
+    # On and on, then back, another number, another level, and on again.
+    places = [(3, 4 * n, 4) for n in range(5)]
+    places += [(3, 0, 4), (3, 4, 4), (3, 8, 3), (3, 11, 3), (2, 14, 3), (2, 17, 3), (2, 20, 3)]
+    for level, position, count in places:
+        fresh = Stream(dataset, seed=5).minibatch(level, position, count)
+        found = stream.minibatch(level, position, count)
+        assert np.array_equal(found[0], fresh[0])
+        assert found[1] is not None
+        assert fresh[1] is not None
+        assert np.array_equal(found[1], fresh[1])
+
+
+def test_the_next_minibatch_is_read_while_the_caller_works(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    usual = Stream._read
+
+    def noted(stream: Stream, level: int, rows: np.ndarray) -> np.ndarray:
+        read.append(threading.current_thread().name.split("_")[0])
+        return usual(stream, level, rows)
+
+    monkeypatch.setattr(Stream, "_read", noted)
+    stream = Stream(dataset, seed=5)
+    for position in (0, 4, 8, 12):
+        stream.minibatch(3, position, 4)
+    # The first two by the caller: only then is it clear that it goes on.
+    assert read[:2] == ["MainThread", "MainThread"]
+    assert set(read[2:]) == {"reading-ahead"}

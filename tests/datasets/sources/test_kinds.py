@@ -269,7 +269,7 @@ def check_faces(dataset: Dataset) -> None:
     assert dataset.count == 3
     top = dataset.level(4)
     for row in range(3):
-        middle = top[row, 4:12, 4:12].astype(float)  # 4 pixels each, from 16 on
+        middle = top[row][4:12, 4:12].astype(float)  # 4 pixels each, from 16 on
         x = 4 * (16 + 4 * np.arange(8) + 1.5)
         y = 4 * (27.6 - 32 + 16 + 4 * np.arange(8) + 1.5)
         assert np.abs(middle[..., 0] - x[None, :]).max() < 4
