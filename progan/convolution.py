@@ -32,8 +32,11 @@ from torch import Tensor
 _PIECE_BYTES = 2**21
 # What is transformed before it is multiplied: products are efficient when they are large.
 _PART_BYTES = 2**26
-# With fewer maps, the transforms cost more than the multiplications that they save.
-_FEWEST_MAPS = 64
+# With fewer maps, the transforms cost more than the multiplications that they save; tiles need more
+# in small images (maps times side), for their 36 products are small there. Measured with
+# `python -m benchmarks.convolutions`.
+_FEWEST_MAPS = 128
+_FEWEST_MAPS_BY_SIDE = 4096
 
 _enabled = True
 
@@ -220,17 +223,20 @@ _TILE_KERNEL = [
 _HALF_KERNEL = [[1.0, 0, 0], [1, 1, 1], [0, 0, 1]]
 
 
-def worthwhile(weight: Tensor, side: int) -> bool:
+def worthwhile(scheme: Scheme, weight: Tensor, side: int) -> bool:
     """Say whether a 3×3 convolution is quicker this way: what was measured on processors.
 
     Args:
+        scheme: the way.
         weight: its kernels [D, C, 3, 3].
         side: of the larger of the images before and after it.
     """
+    maps = min(weight.shape[:2])
     return (
         _enabled
         and side >= 8
-        and min(weight.shape[:2]) >= _FEWEST_MAPS
+        and maps >= _FEWEST_MAPS
+        and (scheme is HALVES or maps * side >= _FEWEST_MAPS_BY_SIDE)
         and weight.device.type == "cpu"
         and weight.dtype in (torch.float32, torch.float64)
         # Others' programs shall get operations that they know.

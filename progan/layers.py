@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from progan.convolution import HALVES, TILES, convolve, convolve_adjoint, worthwhile
+from progan.convolution import HALVES, TILES, Scheme, convolve, convolve_adjoint, worthwhile
 
 LEAK = 0.2
 RELU_GAIN = math.sqrt(2)
@@ -157,6 +157,8 @@ class Convolution(Scaled):
             the size), where they are known beforehand: on a processor, there may be a quicker way.
     """
 
+    scheme: Scheme = TILES
+
     def __init__(
         self,
         inputs: int,
@@ -178,7 +180,9 @@ class Convolution(Scaled):
         """Whether the layer multiplies less than a plain convolution, between transforms."""
         # A layer that is exported keeps its working weight alone.
         weight = self._parameters.get("weight")
-        return weight is not None and self.side is not None and worthwhile(weight, self.side)
+        if weight is None or self.side is None:
+            return False
+        return worthwhile(self.scheme, weight, self.side)
 
     def working_weight(self) -> Tensor:
         """Scale the stored weight, and transform it where that pays."""
@@ -214,6 +218,8 @@ class UpConvolution(Convolution):
         side: height and width of the larger images.
     """
 
+    scheme: Scheme = HALVES
+
     def __init__(self, inputs: int, outputs: int, *, fused: bool, side: int | None = None) -> None:
         super().__init__(inputs, outputs, side=side if fused else None)
         self.fused = fused
@@ -247,6 +253,8 @@ class DownConvolution(Convolution):
             multiplications, or less, and gives the same up to rounding.
         side: height and width of the larger images.
     """
+
+    scheme: Scheme = HALVES
 
     def __init__(self, inputs: int, outputs: int, *, fused: bool, side: int | None = None) -> None:
         super().__init__(inputs, outputs, side=side if fused else None)

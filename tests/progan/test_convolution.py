@@ -94,7 +94,7 @@ def test_rounding_in_float32(scheme: str) -> None:
 
 def wide(plainly: bool) -> tuple[Tensor, dict[str, Tensor]]:
     """Give images and all gradients of a step of networks wide enough for transforms."""
-    shape = {"resolution": 16, "fmap_base": 512, "fmap_max": 64}
+    shape = {"resolution": 16, "fmap_base": 128, "fmap_max": 16}
     torch.manual_seed(7)
     generator = Generator(**shape, latent_size=8).double().stand(4, 0.3)  # type: ignore[arg-type]
     critic = Critic(**shape).double().stand(4, 0.3)  # type: ignore[arg-type]
@@ -117,7 +117,9 @@ def wide(plainly: bool) -> tuple[Tensor, dict[str, Tensor]]:
     return fakes, gradients
 
 
-def test_a_training_step_of_wide_networks() -> None:
+def test_a_training_step_of_wide_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "_FEWEST_MAPS", 4)
+    monkeypatch.setattr(convolution, "_FEWEST_MAPS_BY_SIDE", 4)
     fakes, gradients = wide(plainly=False)
     with plain_convolutions():
         plain_fakes, plain_gradients = wide(plainly=True)
@@ -127,7 +129,23 @@ def test_a_training_step_of_wide_networks() -> None:
         torch.testing.assert_close(gradients[name], expected, rtol=0, atol=1e-9 * scale, msg=name)
 
 
-def test_other_programs_get_operations_that_they_know() -> None:
+def test_where_it_pays() -> None:
+    shape = {"resolution": 32, "fmap_base": 8192, "fmap_max": 128}
+    wide = Generator(**shape)  # type: ignore[arg-type]
+    last = wide.blocks["5"]
+    small = wide.blocks["3"]
+    assert isinstance(last, GeneratorBlock) and isinstance(small, GeneratorBlock)
+    assert last.conv0.transformed and last.conv1.transformed
+    assert small.conv0.transformed and not small.conv1.transformed
+    narrow = Generator(resolution=32, fmap_base=8192, fmap_max=64).blocks["5"]
+    assert isinstance(narrow, GeneratorBlock)
+    assert not narrow.conv0.transformed and not narrow.conv1.transformed
+    with plain_convolutions():
+        assert not last.conv0.transformed
+
+
+def test_other_programs_get_operations_that_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "_FEWEST_MAPS", 4)
     generator = Generator(resolution=8, fmap_base=256, fmap_max=64, latent_size=8).eval()
     exported = torch.export.export(generator, (draw(2, 8, dtype=torch.float32),))
     names = {str(node.target) for node in exported.graph.nodes}
