@@ -72,13 +72,13 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
 @click.option(
     "--checkpoint-kimg",
-    type=click.FloatRange(min=0.001),
+    type=door.Number(min=0.001),
     default=None,
     help="Thousand images between two checkpoints; by default a fiftieth of --kimg.",
 )
 @click.option(
     "--checkpoint-minutes",
-    type=click.FloatRange(min=0),
+    type=door.Number(min=0),
     default=15.0,
     show_default=True,
     help="Minutes between two checkpoints at most.",
@@ -92,19 +92,19 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option(
     "--milestone-kimg",
-    type=click.FloatRange(min=0.001),
+    type=door.Number(min=0.001),
     default=None,
     help="Besides those, keep one checkpoint for ever out of so many thousand images.",
 )
 @click.option(
     "--sample-kimg",
-    type=click.FloatRange(min=0.001),
+    type=door.Number(min=0.001),
     default=None,
     help="Thousand images between two sample grids; by default a hundredth of --kimg.",
 )
 @click.option(
     "--tick-seconds",
-    type=click.FloatRange(min=0),
+    type=door.Number(min=0),
     default=10.0,
     show_default=True,
     help="Seconds between two status lines.",
@@ -119,7 +119,7 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option(
     "--metric-kimg",
-    type=click.FloatRange(min=0.001),
+    type=door.Number(min=0.001),
     default=None,
     help="Thousand images between two measurements; by default a twentieth of --kimg.",
 )

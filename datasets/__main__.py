@@ -1,6 +1,5 @@
 """The door: python -m datasets prepare, describe, verify, export, sources."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -55,13 +54,6 @@ class _PatternType(click.ParamType[re.Pattern[str]]):
             self.fail(f"{str(value)!r} is no regular expression: {error}.", param, ctx)
 
 
-def _fraction(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    # FloatRange lets "nan" pass.
-    if math.isnan(value):
-        raise click.BadParameter("it is not a number.", ctx, param)
-    return value
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def datasets() -> None:
     """From photographs to a dataset that a network can be trained on."""
@@ -112,10 +104,9 @@ def datasets() -> None:
 )
 @click.option(
     "--held-out",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=door.Number(0, 1, max_open=True),
     default=0.05,
     show_default=True,
-    callback=_fraction,
     help="Part of the pictures that training never sees: they tell learning from copying.",
 )
 @click.option(

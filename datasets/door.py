@@ -1,10 +1,11 @@
 """How every command line of this project starts, fails and is stopped."""
 
+import math
 import os
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -32,6 +33,22 @@ class Resolution(click.ParamType[int]):
         number = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
         if number not in (4, 8, 16, 32, 64, 128, 256, 512, 1024):
             self.fail(f"{text!r} is not a power of two from 4 to 1024.", param, ctx)
+        return number
+
+
+class Number(click.FloatRange):
+    """A finite number within bounds: click alone would let "nan" pass, and often "inf"."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Turn what was typed into a float, or end with a usage error."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            kind = "number" if math.isnan(number) else "finite number"
+            self.fail(f"{str(value)!r} is not a {kind}.", param, ctx)
         return number
 
 

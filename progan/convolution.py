@@ -85,6 +85,7 @@ class _Tiles:
     growth = 36 / 16
 
     def spread(self, x: Tensor) -> list[Tensor]:
+        """Transform what goes in."""
         n, side, _, c = x.shape
         tiles = side // 4
         matrices = x.new_empty(6, 6, n, tiles, tiles, c)
@@ -99,6 +100,7 @@ class _Tiles:
         return list(matrices.view(36, -1, c))
 
     def gather(self, matrices: Sequence[Tensor], x: Tensor) -> None:
+        """Do the adjoint of `spread`."""
         n, side, _, c = x.shape
         tiles = side // 4
         shaped = [matrix.view(n, tiles, tiles, c) for matrix in matrices]
@@ -121,6 +123,7 @@ class _Tiles:
             x[images, first:last] += padded[:, first - top : last - top, 1:-1]
 
     def collect(self, matrices: Sequence[Tensor], y: Tensor) -> None:
+        """Transform products back."""
         n, side, _, c = y.shape
         tiles = side // 4
         shaped = [matrix.view(n, tiles, tiles, c) for matrix in matrices]
@@ -134,6 +137,7 @@ class _Tiles:
             _four(list(wide), [band[:, k::4] for k in range(4)])
 
     def scatter(self, y: Tensor) -> list[Tensor]:
+        """Do the adjoint of `collect`."""
         n, side, _, c = y.shape
         tiles = side // 4
         matrices = y.new_empty(6, 6, n, tiles, tiles, c)
@@ -147,15 +151,18 @@ class _Tiles:
         return list(matrices.view(36, -1, c))
 
     def weights(self, kernels: Tensor) -> Tensor:
+        """Transform kernels."""
         d, c = kernels.shape[:2]
         g = kernels.new_tensor(_TILE_KERNEL)
         # Along rows, then along columns; images are transformed so that columns come first.
         return torch.einsum("jv,iu,dcuv->jidc", g, g, kernels).reshape(36, d, c)
 
     def output_side(self, side: int) -> int:
+        """Give the side of what comes out."""
         return side
 
     def input_side(self, side: int) -> int:
+        """Give the side of what goes in."""
         return side
 
 
@@ -165,6 +172,7 @@ class _Halves:
     growth = 9 / 4
 
     def spread(self, x: Tensor) -> list[Tensor]:
+        """Transform what goes in."""
         n, side, _, c = x.shape
         half = side // 2
         matrix = x.new_empty(n, half, half, 3, 3, c)
@@ -178,6 +186,7 @@ class _Halves:
         return [matrix.view(-1, 9 * c)]
 
     def gather(self, matrices: Sequence[Tensor], x: Tensor) -> None:
+        """Do the adjoint of `spread`."""
         n, side, _, c = x.shape
         half = side // 2
         matrix = matrices[0].view(n, half, half, 3, 3, c)
@@ -192,20 +201,25 @@ class _Halves:
             _three_adjoint(list(wide), x[images], rows, 1)
 
     def collect(self, matrices: Sequence[Tensor], y: Tensor) -> None:
+        """Transform products back."""
         y.copy_(matrices[0].view(y.shape))
 
     def scatter(self, y: Tensor) -> list[Tensor]:
+        """Do the adjoint of `collect`."""
         return [y.reshape(-1, y.shape[-1])]
 
     def weights(self, kernels: Tensor) -> Tensor:
+        """Transform kernels."""
         d, c = kernels.shape[:2]
         h = kernels.new_tensor(_HALF_KERNEL)
         return torch.einsum("pu,qv,dcuv->dpqc", h, h, kernels).reshape(1, d, 9 * c)
 
     def output_side(self, side: int) -> int:
+        """Give the side of what comes out."""
         return side // 2
 
     def input_side(self, side: int) -> int:
+        """Give the side of what goes in."""
         return 2 * side
 
 

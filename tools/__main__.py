@@ -149,11 +149,11 @@ def generate(
 @main.command()
 @click.argument("model", type=options.PATH)
 @click.argument("out", type=options.PATH)
-@click.option("--seconds", type=options.Seconds(0.01, 86400), default=60.0, show_default=True)
+@click.option("--seconds", type=door.Number(0.01, 86400), default=60.0, show_default=True)
 @click.option("--fps", type=click.IntRange(1, 240), default=60, show_default=True)
 @click.option(
     "--smoothing",
-    type=options.Seconds(0.001, 3600),
+    type=door.Number(0.001, 3600),
     default=1.0,
     show_default=True,
     help="Seconds over which the random walk is smoothed: more is slower.",
@@ -272,11 +272,11 @@ def video(
 @main.command()
 @click.argument("run", type=options.PATH)
 @click.argument("out", type=options.PATH)
-@click.option("--seconds", type=options.Seconds(0.1, 3600), default=20.0, show_default=True)
+@click.option("--seconds", type=door.Number(0.1, 3600), default=20.0, show_default=True)
 @click.option("--fps", type=click.IntRange(1, 240), default=30, show_default=True)
 @click.option(
     "--hold",
-    type=options.Seconds(0, 3600),
+    type=door.Number(0, 3600),
     help="Of these seconds, so many at the end show the last checkpoint.  [default: a tenth]",
 )
 @click.option("--grid", type=options.Grid(), help="Faces a frame; by default one row, or 4x3.")
@@ -485,7 +485,7 @@ def metrics(
 )
 @click.option(
     "--false-alarm",
-    type=click.FloatRange(0, 0.5, min_open=True),
+    type=door.Number(0, 0.5, min_open=True),
     default=0.01,
     show_default=True,
     help="Share of new images that may be flagged.",

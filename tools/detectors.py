@@ -91,7 +91,8 @@ class ScriptDetector:
             load: Callable[..., Any] = torch.jit.load
             self._network = load(str(path), map_location=device)
         except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+            # What torch says after its first sentence is about files that it has written itself.
+            reason = str(error).strip().splitlines()[0].partition(". ")[0].rstrip(".")
             raise DatasetError(f"{path} is not a TorchScript file ({reason}).") from None
         self._call: tuple[dict[str, Any], torch.dtype] | None = None
 

@@ -1,11 +1,12 @@
 """What the commands of this door have in common: options, and what is read from them."""
 
-import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from datasets import door
 
 if TYPE_CHECKING:
     import torch
@@ -62,42 +63,9 @@ class Grid(click.ParamType[tuple[int, int]]):
         return int(match[1]), int(match[2])
 
 
-class Seconds(click.FloatRange):
-    """A span of time within bounds; what is not a number is outside any."""
-
-    name = "seconds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Turn what was typed into a float, or end with a usage error."""
-        seconds = float(super().convert(value, param, ctx))
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return seconds
-
-
-class Fraction(click.FloatRange):
-    """A number from 0 to 1; what is not a number is none."""
-
-    name = "fraction"
-
-    def __init__(self) -> None:
-        super().__init__(0, 1)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Turn what was typed into a float, or end with a usage error."""
-        fraction = float(super().convert(value, param, ctx))
-        if math.isnan(fraction):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return fraction
-
-
 truncation = click.option(
     "--truncation",
-    type=Fraction(),
+    type=door.Number(0, 1),
     default=1.0,
     show_default=True,
     metavar="PSI",
