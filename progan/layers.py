@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from progan.convolution import HALVES, TILES, Scheme, convolve, convolve_adjoint, worthwhile
+from progan.convolution import convolve, convolve_adjoint, worthwhile
+from progan.transforms import HALVES, TILES, Scheme
 
 LEAK = 0.2
 RELU_GAIN = math.sqrt(2)

@@ -7,17 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from progan import convolution
-from progan.convolution import (
-    HALVES,
-    TILES,
-    Scheme,
-    convolve,
-    convolve_adjoint,
-    plain_convolutions,
-)
+from progan import convolution, transforms
+from progan.convolution import convolve, convolve_adjoint, plain_convolutions
 from progan.networks import Critic, Generator, GeneratorBlock
 from progan.objectives import critic_objective, generator_objective
+from progan.transforms import HALVES, TILES, Scheme
 
 
 @pytest.fixture(params=["whole", "in pieces"])
@@ -25,7 +19,7 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """Transform images at once, and in parts, groups and bands that do not divide them evenly."""
     if request.param == "in pieces":
         monkeypatch.setattr(convolution, "_PART_BYTES", 40_000)
-        monkeypatch.setattr(convolution, "_PIECE_BYTES", 3_000)
+        monkeypatch.setattr(transforms, "_PIECE_BYTES", 3_000)
     yield
 
 
