@@ -9,8 +9,8 @@ from progan import fitting
 from progan.config import Config
 from progan.errors import ProganError
 from progan.fitting import Fit, fits, levels_to_come
-from progan.memory_need import Needs
-from progan.splitting import Split
+from progan.memory_need import Need, Needs
+from progan.splitting import Split, divided
 from tests.progan.making import one_thread as one_thread
 from tests.progan.making import small_config
 
@@ -19,8 +19,22 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
+@pytest.fixture(autouse=True)
+def simple_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a step need its samples at a time, times the size of their features."""
+
+    def count(needs: Needs, level: int, split: Split) -> Need:
+        samples = needs.samples(level)
+        parts = divided(torch.arange(samples), needs.config.mbstd_group_size, split.parts)
+        each = needs.heaviness(level) // samples
+        return Need(tensors=each * (split.at_once or max(map(len, parts))), largest=each)
+
+    monkeypatch.setattr(Needs, "_count", count)
+    monkeypatch.setattr(Need, "on", lambda need, device: need.tensors + need.largest)
+
+
 def wide(**changes: Any) -> Config:
-    """A run whose levels differ in weight, without computing anything."""
+    """A run whose levels differ in weight."""
     settings: dict[str, Any] = {"resolution": 128, "fmap_base": 2048, "fmap_max": 64}
     settings |= {"minibatch": "32,4:64", "fade_kimg": "0", "hold_kimg": "0.048"}
     return small_config(**(settings | {"kimg": 10} | changes))
@@ -58,7 +72,7 @@ def test_what_cannot_fit_is_refused_with_what_to_change() -> None:
     least, group = (needs(7, split).on(CPU) for split in (Split(8, 1), Split(8)))
     with pytest.raises(ProganError, match=r"level 7 \(128×128\) .* with 1 image at .*--fmap-base"):
         found(wide(), int(0.99 * least))
-    with pytest.raises(ProganError, match="with 4 images at a time: .* --recompute"):
+    with pytest.raises(ProganError, match=r"with 4 images at a time: .* --recompute"):
         found(wide(), group, recompute=False)
     # Who forces the parts is believed.
     assert found(wide(), 1000, parts=16)[7].split == Split(8, 2)
@@ -93,15 +107,22 @@ class Gpu:
 
 def test_a_gpu_is_tried_until_a_step_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
     needs = Needs(wide())
-    gpu = Gpu(monkeypatch, int(1.3 * needs(7, Split(2)).tensors))
+    # Room for what tensors need alone, and not for what a step really takes.
+    gpu = Gpu(monkeypatch, int(1.2 * needs(7, Split()).tensors))
     fitted = {fit.level: fit for fit in fits(wide(), GPU, room=gpu.room, every=True)}
-    assert fitted[7] == Fit(level=7, split=Split(2), need=gpu.room, tried=True)
+    taken = int(1.3 * needs(7, Split(2)).tensors)
+    assert fitted[7] == Fit(level=7, split=Split(2), need=taken, tried=True)
     assert gpu.tried[:2] == [(7, Split(1)), (7, Split(2))]
     # What needs no more than a step that has succeeded is not tried.
-    assert {level for level, _ in gpu.tried} <= {6, 7}
-    assert not fitted[4].tried and fitted[4].split == Split()
+    assert [level for level, _ in gpu.tried] == [7, 7]
+    assert all(fit.split == Split() and not fit.tried for n, fit in fitted.items() if n < 7)
 
-    Gpu(monkeypatch, int(needs(7, Split(8, 1)).tensors))
+    # What tensors alone would overfill is not tried either.
+    gpu = Gpu(monkeypatch, int(1.4 * needs(7, Split(4)).tensors))
+    assert next(fits(wide(), GPU, room=gpu.room)).split == Split(4)
+    assert gpu.tried[0] == (7, Split(4))
+
+    gpu = Gpu(monkeypatch, int(needs(7, Split(8, 1)).tensors))
     with pytest.raises(ProganError, match="a step was tried with"):
         list(fits(wide(), GPU, room=gpu.room))
 

@@ -40,13 +40,13 @@ def test_tensors_are_counted_while_they_live_and_views_once() -> None:
     ],
 )
 def test_the_need_is_that_of_the_real_step(changes: dict[str, Any], split: Split) -> None:
-    config = small_config(resolution=32, fmap_base=512, fmap_max=32, **changes)
+    config = small_config(fmap_base=256, fmap_max=32, **changes)
     needs = Needs(config)
-    need = needs(5, split)
+    need = needs(4, split)
     gc.collect()
     with plain_convolutions(), Count() as count:
-        trainer = Trainer(config, Blank(config), splits={5: split})
-        stage = needs.stage(5)
+        trainer = Trainer(config, Blank(config), splits={4: split})
+        stage = needs.stage(4)
         assert 0 < stage.fade < 1
         for network in (trainer.generator, trainer.critic, trainer.average):
             network.stand(stage.level, stage.fade)
@@ -57,8 +57,8 @@ def test_the_need_is_that_of_the_real_step(changes: dict[str, Any], split: Split
 
 
 def test_a_third_part_needs_no_more_than_a_second() -> None:
-    needs = Needs(small_config(minibatch="32"))
-    third, second, whole = (needs(4, Split(count)).tensors for count in (8, 2, 1))
+    needs = Needs(small_config(minibatch="16"))
+    third, second, whole = (needs(4, Split(count)).tensors for count in (4, 2, 1))
     assert third < second < whole
     smaller = Needs(small_config(minibatch="8"))(4, Split(2)).tensors
     assert third == pytest.approx(smaller, rel=0.05)
