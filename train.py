@@ -15,7 +15,7 @@ import click
 
 from datasets import door
 from datasets.errors import DatasetError
-from datasets.landing import landing
+from datasets.landing import clear_unlanded, landing
 from progan.config import PRESETS, Config, begun_with, preset
 from progan.errors import ProganError
 
@@ -171,6 +171,7 @@ def main(
     with joined() as processes, _told_once(processes):
         where = _device(device, processes)
         data = Dataset.open(dataset)
+        begun_before = _config_text(run)
         config = _config(preset_name, given, data, run, processes)
         if dry_run:
             if processes.rank == 0:
@@ -193,7 +194,36 @@ def main(
             detector=detector,
             watch_memorization=watch_memorization,
         )
-        _train(config, data, run, where, processes, pace)
+        with _only_training(run, begun_before, processes):
+            _train(config, data, run, where, processes, pace)
+
+
+@contextmanager
+def _only_training(run: Path, begun_before: bytes | None, processes: "Processes") -> Iterator[None]:
+    """Keep other trainings out of RUN, and clear away what a killed one left half-written."""
+    if processes.rank != 0:  # may be on a machine where there is no RUN
+        yield
+        return
+    from progan.checkpoint import clear_parts
+    from tools.run_lock import only_training
+
+    with only_training(run):
+        if _config_text(run) != begun_before:
+            raise ProganError(
+                f"another training has just been at work in {run}: give the command again"
+            )
+        for folder in (run, run / "samples"):
+            clear_unlanded(folder)
+        for folder in (run, run / "checkpoints"):
+            clear_parts(folder)
+        yield
+
+
+def _config_text(run: Path) -> bytes | None:
+    try:
+        return (run / "config.json").read_bytes()
+    except OSError:
+        return None
 
 
 @contextmanager
@@ -410,6 +440,10 @@ class _StopSignals:
         return self.asked or (self._parent is not None and os.getppid() != self._parent)
 
 
+def _warn(sentence: str) -> None:
+    click.echo(f"Warning: {sentence}", err=True)
+
+
 def _places(device: "torch.device", count: int) -> str:
     """Say where the processes compute."""
     if count == 1:
@@ -452,7 +486,7 @@ def _train(
         run / "checkpoints", keep=pace.keep, milestone_kimg=pace.milestone_kimg
     )
     # The other processes may be on machines where there is no RUN.
-    newest = checkpoints.newest() if processes.rank == 0 and run.is_dir() else None
+    newest = checkpoints.newest(_warn) if processes.rank == 0 else None
     if newest is not None:
         trainer.restore(*newest)
     trainer.agree()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datasets.errors import DatasetError
+
+# The names that `landing` gives to what is not there yet.
+_UNLANDED = re.compile(r"\..{1,40}\.[0-9a-f]{8}(\..{0,15})?", re.DOTALL)
 
 
 @contextmanager
@@ -46,6 +50,16 @@ def landing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterato
             # A full disk is reported without a name; the user knows the final one.
             error.filename = str(final)
         raise
+
+
+def clear_unlanded(folder: Path) -> None:
+    """Remove files that processes were making with `landing` in a folder when they were killed.
+
+    Nobody else may be at work there.
+    """
+    for path in folder.glob(".*"):
+        if _UNLANDED.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def landing_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
