@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -138,6 +138,11 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     is_flag=True,
     help="Look for copies of training images as it learns, as often as --metric-kimg says.",
 )
+@click.option(
+    "--accept-changed-data",
+    is_flag=True,
+    help="Go on with a dataset that is not the one that RUN has learned from so far.",
+)
 @click.option("--dry-run", is_flag=True, help="Print configuration and schedule, and exit.")
 def main(
     dataset: Path,
@@ -155,6 +160,7 @@ def main(
     metric_images: int,
     detector: str | None,
     watch_memorization: bool,
+    accept_changed_data: bool,
     dry_run: bool,
     **settings: Any,
 ) -> None:
@@ -172,7 +178,9 @@ def main(
         where = _device(device, processes)
         data = Dataset.open(dataset)
         begun_before = _config_text(run)
-        config = _config(preset_name, given, data, run, processes)
+        config = _config(
+            preset_name, given, data, run, processes, accept_changed_data=accept_changed_data
+        )
         if dry_run:
             if processes.rank == 0:
                 from tools.plan import print_plan
@@ -298,10 +306,12 @@ def _config(
     data: "Dataset",
     run: Path,
     processes: "Processes",
+    *,
+    accept_changed_data: bool = False,
 ) -> Config:
     """Make or take up the run's configuration in process 0, and tell the others."""
     if processes.rank == 0:
-        saved = _saved_config(run, data)
+        saved = _saved_config(run, data, accept_changed_data=accept_changed_data)
         if saved is None:
             config = _new_config(preset_name, given, data, processes)
         else:
@@ -323,7 +333,9 @@ def _config(
     return Config.from_json(told["config"])
 
 
-def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
+def _saved_config(
+    run: Path, data: "Dataset", *, accept_changed_data: bool
+) -> dict[str, Any] | None:
     """Read the settings of a run that has begun; None for a new one."""
     path = run / "config.json"
     if not path.is_file():
@@ -344,18 +356,20 @@ def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
         fingerprint = data.fingerprint if known is None else known["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
         raise ProganError(f"{path} is damaged ({error}): this run cannot be continued") from None
-    if fingerprint != data.fingerprint:
+    changed = fingerprint != data.fingerprint
+    if changed and not accept_changed_data:
         raise ProganError(
             f"{run} was trained on other data than {data.path} (the fingerprints differ): give the "
-            "run's own dataset, or begin another run"
+            "run's own dataset, begin another run, or give --accept-changed-data to go on with "
+            "this one"
         )
-    if known is None:
+    if changed or known is None:
         _refuse_misfit(settings, data, run)
     return settings
 
 
 def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None:
-    """Refuse a dataset that networks cannot go on with which have had none before."""
+    """Refuse a dataset that networks cannot go on with which have had another one, or none."""
     config = Config.from_json(settings)
     for name, wanted, found in (
         ("channels", config.num_channels, data.channels),
@@ -370,6 +384,19 @@ def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None
         raise ProganError(
             f"the networks in {run} are for {config.resolution} pixels, and {data.path} has "
             f"{data.resolution}: prepare it with --resolution {config.resolution}"
+        )
+    if data.classes is None or not (run / "generator.safetensors").is_file():
+        return
+    from progan.checkpoint import read_model
+    from progan.errors import DamagedFile
+
+    names: tuple[str, ...] = ()
+    with suppress(DamagedFile):  # then it will be written again
+        names = read_model(run).classes
+    if names and names != tuple(data.classes):
+        raise ProganError(
+            f"the networks in {run} know the classes {', '.join(names)}, and {data.path} has "
+            f"{', '.join(data.classes)}: give a dataset with the same ones"
         )
 
 
@@ -451,9 +478,9 @@ def _places(device: "torch.device", count: int) -> str:
     return f"{count} {'GPUs' if device.type == 'cuda' else 'processes'}"
 
 
-def _begin(run: Path, config: Config, data: "Dataset") -> None:
-    """Write a new run's config.json, or a continued one's changed settings."""
-    from progan.runs import imported_from
+def _begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
+    """Write a new run's config.json, or what has changed in that of one that goes on at `nimg`."""
+    from progan.runs import datasets_until, imported_from
 
     run.mkdir(parents=True, exist_ok=True)
     saved: dict[str, Any] = {
@@ -463,6 +490,13 @@ def _begin(run: Path, config: Config, data: "Dataset") -> None:
     }
     if origin := imported_from(run):
         saved["official"] = origin
+    if earlier := datasets_until(run, nimg, data.fingerprint):
+        saved["earlier_datasets"] = earlier
+        if earlier[-1]["until_nimg"] == nimg:
+            click.echo(
+                f"From {nimg / 1000:g} kimg on, {run} learns from other data than before; "
+                "config.json and the model file will say so."
+            )
     with landing(run / "config.json", overwrite=True) as part:
         part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
 
@@ -492,6 +526,13 @@ def _train(
     trainer.agree()
     if trainer.nimg >= config.nimg:
         if processes.rank == 0:
+            from progan.runs import datasets_until, earlier_datasets
+            from tools.observers import saving
+
+            # Other data than the run has learned from are not to be told of.
+            same = datasets_until(run, trainer.nimg, data.fingerprint) == earlier_datasets(run)
+            if same and saving(data, run, checkpoints, pace).mend_model(trainer):
+                click.echo(f"{run / 'generator.safetensors'} is written again.")
             click.echo(
                 f"{run} is already trained to {trainer.nimg / 1000:g} kimg; give a larger --kimg "
                 "to go on."
@@ -499,7 +540,7 @@ def _train(
         return
     observers = []
     if processes.rank == 0:
-        _begin(run, config, data)
+        _begin(run, config, data, trainer.nimg)
         from tools.observers import bring_observers
 
         observers = bring_observers(trainer, data, run, checkpoints, pace)

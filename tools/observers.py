@@ -10,7 +10,7 @@ from datasets.progress import progress
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints
 from progan.estimate import measure
-from progan.runs import imported_from
+from progan.runs import earlier_datasets, imported_from
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
 from tools.images import DatasetImages, Images, Split
@@ -52,6 +52,16 @@ def bring_observers(
         for level, estimate, _ in measure(config, trainer.device, trainer.processes.count):
             seconds[level] = estimate
             bar.advance()
+    return [
+        *_measuring(data, run, trainer.device, writer, pace),
+        Ticks(run, seconds=pace.tick_seconds, seconds_per_image=seconds, writer=writer),
+        Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
+        saving(data, run, checkpoints, pace),
+    ]
+
+
+def saving(data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace) -> Saving:
+    """Bring along what saves."""
     dataset: dict[str, object] = {
         "name": data.path.resolve().name,
         "fingerprint": data.fingerprint,
@@ -59,20 +69,25 @@ def bring_observers(
         "resolution": data.resolution,
         "framing": dict(data.description.framing),
     }
-    return [
-        *_measuring(data, run, trainer.device, writer, pace),
-        Ticks(run, seconds=pace.tick_seconds, seconds_per_image=seconds, writer=writer),
-        Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
-        Saving(
-            run,
-            checkpoints,
-            every_kimg=pace.checkpoint_kimg,
-            every_minutes=pace.checkpoint_minutes,
-            classes=data.classes or (),
-            dataset=dataset,
-            origin=imported_from(run),
-        ),
+    earlier: list[dict[str, object]] = [
+        # The whole path is nobody's business who gets the model file.
+        {
+            "name": Path(each["path"]).name,
+            "fingerprint": each["fingerprint"],
+            "until_nimg": each["until_nimg"],
+        }
+        for each in earlier_datasets(run)
     ]
+    return Saving(
+        run,
+        checkpoints,
+        every_kimg=pace.checkpoint_kimg,
+        every_minutes=pace.checkpoint_minutes,
+        classes=data.classes or (),
+        dataset=dataset,
+        origin=imported_from(run),
+        earlier=earlier,
+    )
 
 
 def _measuring(

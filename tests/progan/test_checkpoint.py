@@ -258,7 +258,16 @@ def test_the_library_of_the_format_reads_the_same_numbers(tmp_path: Path) -> Non
         "b": torch.tensor([True, False, True]),
         **{
             kind: torch.arange(5).to(getattr(torch, kind))
-            for kind in "float64 float16 bfloat16 int64 int32 int16 int8 uint8".split()
+            for kind in [
+                "float64",
+                "float16",
+                "bfloat16",
+                "int64",
+                "int32",
+                "int16",
+                "int8",
+                "uint8",
+            ]
         },
     }
     path = tmp_path / "file.safetensors"
