@@ -425,7 +425,10 @@ def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -
         if name not in _MAY_CHANGE and saved.get(name) != value:
             raise click.UsageError(
                 f"--{name.replace('_', '-')} {value} cannot be changed in {run}, which began with "
-                f"{saved.get(name)}: leave the option away, or begin another run"
+                f"{saved.get(name)}: leave the option away, or begin another run. Of the settings "
+                f"only {' and '.join(f'--{n}' for n in sorted(_MAY_CHANGE))} may change, besides "
+                "what is no setting of the run: --device, how often it is saved, shown and "
+                "measured, and --keep"
             )
     return Config.from_json(saved | {n: v for n, v in given.items() if n in _MAY_CHANGE})
 
@@ -540,6 +543,13 @@ def _train(
         return
     observers = []
     if processes.rank == 0:
+        from tools.saving_room import room_for_checkpoints
+
+        sentence, enough = room_for_checkpoints(trainer, run, checkpoints)
+        if enough:
+            click.echo(f"{sentence}.")
+        else:
+            _warn(f"{sentence}: that will not be enough to the end. Keep fewer, or make room.")
         _begin(run, config, data, trainer.nimg)
         from tools.observers import bring_observers
 

@@ -89,7 +89,7 @@ def test_a_second_training_is_refused_while_the_first_lives(dataset: Path, tmp_p
 
 
 def without_locks(*words: object) -> None:
-    locking.fcntl = None  # type: ignore[attr-defined]
+    locking.fcntl = None  # type: ignore[attr-defined, assignment]
     train_py(*words)
 
 

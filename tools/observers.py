@@ -13,10 +13,11 @@ from progan.estimate import measure
 from progan.runs import earlier_datasets, imported_from
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
+from tools.going_back import go_back
 from tools.images import DatasetImages, Images, Split
 from tools.measuring import Measuring
 from tools.memorization.observer import MemorizationWatch
-from tools.watching import Samples, Saving, Ticks, keep_log_until
+from tools.watching import Samples, Saving, Ticks
 
 # Images in which to look for copies: enough for a curve.
 _MOST_LOOKED_AT = 200
@@ -44,8 +45,9 @@ def bring_observers(
 ) -> list[Observer]:
     """Bring along what watches and saves."""
     config = trainer.config
-    keep_log_until(run, trainer.nimg)
-    writer = SummaryWriter(str(run), purge_step=trainer.nimg)
+    go_back(run, trainer.nimg)
+    # For a TensorBoard that has read the events already which are gone now.
+    writer = SummaryWriter(str(run), purge_step=trainer.nimg + 1)
     seconds = {}
     levels = trainer.average.top_level - 1
     with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:

@@ -130,24 +130,6 @@ class Ticks:
         )
 
 
-def keep_log_until(run: Path, nimg: int) -> None:
-    """Drop the lines of log.jsonl that lie after `nimg` images, which will be shown again."""
-    log = run / "log.jsonl"
-    if not log.is_file():
-        return
-    kept = []
-    for line in log.read_text(encoding="utf-8").splitlines():
-        try:
-            shown = json.loads(line)["nimg"]
-        except (ValueError, TypeError, KeyError):
-            continue  # half a line, written as the process was killed
-        if shown <= nimg:
-            kept.append(line + "\n")
-    part = log.with_name(".log.jsonl.part")
-    part.write_text("".join(kept), encoding="utf-8")
-    part.replace(log)
-
-
 def sample_layout(resolution: int) -> tuple[int, int]:
     """Give columns and rows of a sample grid that fits a screen."""
     columns = int(np.clip(_SAMPLE_PIXELS // resolution, 2, 8))
