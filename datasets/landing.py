@@ -99,7 +99,7 @@ def settle(temporary: Path, final: Path, *, overwrite: bool) -> None:
         _swap(temporary, final, aside)
     else:
         temporary.replace(final)
-    _sync(final.parent)
+    sync(final.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -127,10 +127,11 @@ def _write_through(path: Path) -> None:
     if path.is_dir():
         for inner in path.iterdir():
             _write_through(inner)
-    _sync(path)
+    sync(path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Write a file, or the names in a folder, through to the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows does not open folders.
     # Windows syncs only what is open for writing.

@@ -11,28 +11,13 @@ import pytest
 
 import train
 from datasets import locking
-from datasets.__main__ import datasets as datasets_main
 from progan.checkpoint import Checkpoints, read_model
 from progan.errors import ProganError
 from progan.parallel import Processes
 from tests.starting import Started, start, train_py
+from tests.tiny_runs import HALF, TINY, WHOLE, prepared
 from tools import run_lock
 from tools.run_lock import only_training
-
-# From 4 to 16 pixels in 14 rounds of 16 images.
-TINY = [
-    *("--preset", "small", "--fmap-base", "32", "--fmap-max", "4", "--minibatch", "8"),
-    *("--minibatch-repeats", "2", "--fade-kimg", "0.048", "--hold-kimg", "0.032"),
-    *("--tick-seconds", "0", "--sample-kimg", "0.1", "--device", "cpu"),
-]
-WHOLE = [*TINY, "--kimg", "0.22", "--checkpoint-kimg", "0.032"]
-HALF = [*TINY, "--kimg", "0.12", "--checkpoint-kimg", "0.032"]
-
-
-def prepared(path: Path, *words: object) -> Path:
-    command = ["prepare", "drawn:40", path, "--resolution", 16, "--workers", 1, *words]
-    datasets_main([str(word) for word in command], standalone_mode=False)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from datasets import pictures
-from datasets.landing import landing
+from datasets.landing import landing, sync
 from datasets.progress import duration
 from progan import latents
 from progan.checkpoint import MODEL_NAME, Checkpoints, read_model, save_model
@@ -249,6 +249,10 @@ class Saving:
         late = time.monotonic() - self._last >= self.every_seconds
         if not (finished or late or crossed(before, trainer.nimg, self.every_kimg)):
             return
+        # Whoever finds the checkpoint after a loss of power is to find what was told up to it.
+        for path in (self.run / "log.jsonl", *self.run.glob("events.out.tfevents.*"), self.run):
+            if path.exists():
+                sync(path)
         self.checkpoints.save(trainer.state(), trainer.nimg)
         self.write_model(trainer)
         self._last = time.monotonic()
