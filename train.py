@@ -559,7 +559,13 @@ def _train(
             f"{verb}: {len(data.rows('train'))} images, to {config.resolution}×{config.resolution} "
             f"pixels, {config.kimg:g} kimg, on {_places(device, processes.count)}"
         )
-    finished = train(trainer, observers, stop)
+    try:
+        finished = train(trainer, observers, stop)
+    except OSError as error:
+        # A full disk is reported without a name.
+        if error.errno is not None and error.filename is None:
+            error.filename = str(run)
+        raise
     if processes.rank == 0:
         if finished:
             click.echo(f"Trained to {trainer.nimg / 1000:g} kimg. The generator: "

@@ -69,7 +69,8 @@ class _Disk:
         self.counts = Counts()
         self.full = False
         self._lock = threading.RLock()
-        self._unsynced: set[str] = set()
+        # How much of each file that has more is on the disk for certain.
+        self._unsynced: dict[str, int] = {}
         # Undoing what happened to names, by folder.
         self._names: dict[str, list[Callable[[], object]]] = {}
         self._real = {
@@ -119,9 +120,9 @@ class _Disk:
 
     def lose_power(self) -> None:
         """Leave half of what was not synced, undo names that were not, and end."""
-        for path in self._unsynced:
+        for path, certain in self._unsynced.items():
             with contextlib.suppress(OSError):
-                os.truncate(path, os.path.getsize(path) // 2)  # noqa: PTH202
+                os.truncate(path, (certain + os.stat(path).st_size) // 2)
         for undo in self._names.values():
             for step in reversed(undo):
                 step()
@@ -132,7 +133,8 @@ class _Disk:
         with self.call():
             self.counts.writes += 1
             now = self.counts.writes == self.fault.at
-            self._unsynced.add(os.fsdecode(raw.name))
+            # What is there already was written by others, or synced since.
+            self._unsynced.setdefault(os.fsdecode(raw.name), os.fstat(raw.fileno()).st_size)
             if now and self.fault.kind == "killed in the middle of a write":
                 raw.really_write(memoryview(data).cast("B")[: memoryview(data).nbytes // 2])
                 self.die()
@@ -156,7 +158,7 @@ class _Disk:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             # The disk itself is left in peace: what it would keep is known here.
             path = _path_of(descriptor)
-            self._unsynced.discard(path)
+            self._unsynced.pop(path, None)
             self._names.pop(path, None)
             return None
 
@@ -198,8 +200,7 @@ class _Disk:
                 result = self._real[name](source, target)
                 self._names.setdefault(os.path.dirname(target), []).append(undo)  # noqa: PTH120
                 if source in self._unsynced:
-                    self._unsynced.remove(source)
-                    self._unsynced.add(target)
+                    self._unsynced[target] = self._unsynced.pop(source)
                 return result
 
         return changed

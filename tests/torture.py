@@ -188,12 +188,11 @@ class Trial:
         half = [path for path in self.run.rglob("*") if path.name.startswith(".")]
         self.require(not half, f"left over: {half}")
 
-        log, expected = logged(self.run), logged(like)
-        self.require(log == expected if self.log_is_whole else subset(log, expected), str(log))
-        shown, expected = events(self.run), events(like)
-        self.require(
-            shown == expected if self.events_are_whole else subset(shown, expected), str(shown)
-        )
+        for told, as_it_was, whole in (
+            (logged(self.run), logged(like), self.log_is_whole),
+            (events(self.run), events(like), self.events_are_whole),
+        ):
+            self.require(told == as_it_was if whole else subset(told, as_it_was), str(told))
 
     # What may happen.
 

@@ -1,9 +1,11 @@
 """What `train.py` brings along to watch, measure and save a run."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
 from torch.utils.tensorboard import SummaryWriter
 
 from datasets.progress import progress
@@ -48,6 +50,7 @@ def bring_observers(
     go_back(run, trainer.nimg)
     # For a TensorBoard that has read the events already which are gone now.
     writer = SummaryWriter(str(run), purge_step=trainer.nimg + 1)
+    threading.excepthook = _leave_it_to_the_main_thread
     seconds = {}
     levels = trainer.average.top_level - 1
     with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
@@ -60,6 +63,15 @@ def bring_observers(
         Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
         saving(data, run, checkpoints, pace),
     ]
+
+
+def _leave_it_to_the_main_thread(args: threading.ExceptHookArgs) -> None:
+    """Say nothing of a full disk in the thread that writes for TensorBoard.
+
+    It fails in the main thread too, which says so in a sentence, at the next value or flush.
+    """
+    if not (isinstance(args.exc_value, OSError) and type(args.thread) is _AsyncWriterThread):
+        threading.__excepthook__(args)
 
 
 def saving(data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace) -> Saving:
