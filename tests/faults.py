@@ -122,7 +122,7 @@ class _Disk:
         """Leave half of what was not synced, undo names that were not, and end."""
         for path, certain in self._unsynced.items():
             with contextlib.suppress(OSError):
-                os.truncate(path, (certain + os.stat(path).st_size) // 2)
+                os.truncate(path, (certain + Path(path).stat().st_size) // 2)
         for undo in self._names.values():
             for step in reversed(undo):
                 step()
