@@ -14,10 +14,7 @@ import torch
 
 # Forked from one process that has imported everything, so that each starts in no time.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    # The optimizers import torch._dynamo when the first one is made, which takes a second or two.
-    ["torch", "torch._dynamo", "numpy", "train", "tools.observers", "tools.run_lock"]
-)
+_context.set_forkserver_preload(["train", "tools.observers", "tools.run_lock", "tests.warm"])
 
 PATIENCE = 90.0
 
