@@ -90,14 +90,18 @@ class Trial:
         like: the run that it must end as.
         name: of its folder.
         draw: what is random.
+        earliest: the part of all calls before which no fault happens at one.
     """
 
-    def __init__(self, like: Undisturbed, name: str, draw: random.Random) -> None:
+    def __init__(
+        self, like: Undisturbed, name: str, draw: random.Random, *, earliest: float = 0.0
+    ) -> None:
         self.like = like
         self.folder = like.folder / name
         self.folder.mkdir()
         self.run = self.folder / "run"
         self.draw = draw
+        self.earliest = earliest
         self.words = (like.dataset, self.run, *WHOLE)
         self.history: list[str] = []
         self.log_is_whole = self.events_are_whole = True
@@ -199,7 +203,8 @@ class Trial:
     def at_a_call(self, kind: str, clock: float = 0.0) -> str | None:
         """Let something happen at one of the calls by which a training writes."""
         what = "killed before a call" if clock else kind
-        fault = Fault(what, self.draw.randint(1, self.like.counts.of(what)))
+        last = self.like.counts.of(what)
+        fault = Fault(what, self.draw.randint(1 + int(self.earliest * (last - 1)), last))
         self.history[-1] += f" {fault.at}"
         status, said = self.ended(
             self.begin(train_with, fault, self.run, None, clock, *self.words),
