@@ -312,7 +312,7 @@ def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
             raise TypeError("config is not an object")
         # Networks that were imported have no dataset before the first that they go on with.
         fingerprint = data.fingerprint if known is None else known["fingerprint"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProganError(f"{path} is damaged ({error}): this run cannot be continued") from None
     if fingerprint != data.fingerprint:
         raise ProganError(

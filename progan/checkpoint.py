@@ -190,7 +190,9 @@ def read_model(path: Path | str, device: torch.device | str = "cpu") -> ModelFil
         class_counts = _class_counts(metadata, generator.label_size)
         trained = dict(metadata["trained"])
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise ProganError(f"{path} is not a usable model file: {error}") from None
+        # What torch says after its first line is about its own inner life.
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ProganError(f"{path} is not a usable model file: {reason}") from None
     generator.requires_grad_(False).eval().to(device)
     return ModelFile(
         generator=generator, classes=classes, class_counts=class_counts, trained=trained

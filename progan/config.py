@@ -133,10 +133,11 @@ class Config:
         types = get_type_hints(cls)
         for name, value in settings.items():
             if name not in types:
-                raise ProganError(f"the configuration has an unknown setting {name!r}")
+                raise ProganError(f"the configuration has an unknown setting {name[:60]!r}")
             accepted = (int, float) if types[name] is float else types[name]
             if not isinstance(value, accepted) or (types[name] is not bool and value is True):
-                raise ProganError(f"the configuration's {name} has an unusable value: {value!r}")
+                shown = repr(value)[:60]
+                raise ProganError(f"the configuration's {name} has an unusable value: {shown}")
         return cls(**settings)
 
 

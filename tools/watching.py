@@ -133,13 +133,13 @@ def keep_log_until(run: Path, nimg: int) -> None:
     if not log.is_file():
         return
     kept = []
-    for line in log.read_text(encoding="utf-8").splitlines():
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             shown = json.loads(line)["nimg"]
-        except (ValueError, TypeError, KeyError):
-            continue  # half a line, written as the process was killed
-        if shown <= nimg:
-            kept.append(line + "\n")
+            if shown <= nimg:
+                kept.append(line + "\n")
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue  # half a line, written as the process was killed; or damaged
     part = log.with_name(".log.jsonl.part")
     part.write_text("".join(kept), encoding="utf-8")
     part.replace(log)
