@@ -67,7 +67,9 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = json.loads((file.metadata() or {}).get(_METADATA_KEY, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise ProganError(f"{path} is damaged or not a safetensors file ({error})") from None
+        raise ProganError(
+            f"{path} is damaged or not a safetensors file ({str(error)[:200]})"
+        ) from None
     if not isinstance(metadata, dict) or metadata.get("kind") != kind:
         raise ProganError(f"{path} is not a {kind} of this program")
     if metadata.get("format_version") != 1:
@@ -232,12 +234,17 @@ class Checkpoints:
         keep: how many of the newest to keep.
         milestone_kimg: thousand images between two states that are kept for ever, as milestones
             of the run's history; None for none.
+
+    Attributes:
+        doubtful_since: images shown after which states may be bad, so that the newest one from
+            before is kept, too; None where nothing is in doubt.
     """
 
     def __init__(self, folder: Path, *, keep: int = 3, milestone_kimg: float | None = None) -> None:
         self.folder = folder
         self.keep = keep
         self.milestone_kimg = milestone_kimg
+        self.doubtful_since: int | None = None
 
     def all(self) -> list[Path]:
         """List the checkpoints, the oldest first."""
@@ -254,9 +261,11 @@ class Checkpoints:
         metadata = {"kind": "checkpoint", "format_version": 1, "nimg": nimg}
         write_atomically(path, tensors, metadata)
         older = self.all()
-        milestones = self._milestones(older)
+        kept = self._milestones(older)
+        if self.doubtful_since is not None:
+            kept |= set([p for p in older if int(p.stem) <= self.doubtful_since][-1:])
         for old in older[: -self.keep]:
-            if old not in milestones:
+            if old not in kept:
                 old.unlink()
         return path
 

@@ -41,6 +41,18 @@ def imported_from(run: Path) -> dict[str, Any] | None:
     return origin if isinstance(origin, dict) else None
 
 
+def read_rollbacks(run: Path) -> list[dict[str, Any]]:
+    """Say where a run has gone back since it went bad, the earliest first; `nimg` is where to."""
+    try:
+        saved = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        rollbacks = saved.get("rollbacks", [])
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return []
+    if not isinstance(rollbacks, list):
+        return []
+    return [rollback for rollback in rollbacks if isinstance(rollback, dict)]
+
+
 def read_critic(run: Path) -> Critic:
     """Give the critic of a run's newest checkpoint, standing where it was, for inference.
 

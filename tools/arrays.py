@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from datasets.errors import DatasetError
 
 # What NumPy lets through of a header that is no header.
-_OF_DAMAGE = (ValueError, TypeError, EOFError, OverflowError, TokenError, SyntaxError)
-_OF_DAMAGE += (MemoryError, RecursionError, KeyError)
+_OF_DAMAGE = (
+    *(ValueError, TypeError, EOFError, OverflowError, TokenError, SyntaxError),
+    *(MemoryError, RecursionError, KeyError),
+)
 
 
 def open_array(path: Path) -> NDArray[np.generic]:

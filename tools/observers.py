@@ -13,6 +13,7 @@ from progan.estimate import measure
 from progan.runs import imported_from
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
+from tools.divergence import Judge
 from tools.images import DatasetImages, Images, Split
 from tools.measuring import Measuring
 from tools.memorization.observer import MemorizationWatch
@@ -40,9 +41,15 @@ class Pace:
 
 
 def bring_observers(
-    trainer: Trainer, data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace
+    trainer: Trainer,
+    data: Dataset,
+    run: Path,
+    checkpoints: Checkpoints,
+    pace: Pace,
+    *,
+    only_warn: bool = False,
 ) -> list[Observer]:
-    """Bring along what watches and saves."""
+    """Bring along what watches and saves; `only_warn` of a divergence, instead of ending there."""
     config = trainer.config
     keep_log_until(run, trainer.nimg)
     writer = SummaryWriter(str(run), purge_step=trainer.nimg)
@@ -61,7 +68,13 @@ def bring_observers(
     }
     return [
         *_measuring(data, run, trainer.device, writer, pace),
-        Ticks(run, seconds=pace.tick_seconds, seconds_per_image=seconds, writer=writer),
+        Ticks(
+            run,
+            seconds=pace.tick_seconds,
+            seconds_per_image=seconds,
+            writer=writer,
+            judge=Judge(trainer, run / "log.jsonl", checkpoints, warn=only_warn),
+        ),
         Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
         Saving(
             run,

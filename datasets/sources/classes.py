@@ -95,4 +95,5 @@ def _check(classes: Sequence[str | None]) -> None:
             if name is not None:
                 name.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            raise DatasetError(f"The class {name[:100]!a} has a name that is no text.") from None
+            shown = (name or "")[:100]
+            raise DatasetError(f"The class {shown!a} has a name that is no text.") from None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -135,7 +135,7 @@ def _parse(path: Path, dimensions: int) -> Pixels:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def _at_most(file: IO[bytes], size: int) -> bytes:
+def _at_most(file: BinaryIO | gzip.GzipFile, size: int) -> bytes:
     """Read `size` bytes, or as many as there are: to read at once would reserve all of them."""
     data = bytearray()
     while piece := file.read(min(_PIECE_BYTES, size - len(data))):

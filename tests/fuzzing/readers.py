@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from datasets import framing, index
+from datasets.codecs import CODECS
 from datasets.errors import DatasetError, UnusableError
 from datasets.exporting import export as export_dataset
 from datasets.pyramid import Dataset
@@ -156,8 +158,8 @@ def _make_datasets(place: Path) -> None:
     place.mkdir()
     write_dataset(place / "plain", hashes=[1, 2, 3, 2])
     write_dataset(place / "classes", hashes=[1, 2, 3], classes=["a", "b", "a"], channels=1)
-    for codec in ("webp", "jpeg"):
-        write_dataset(place / codec, hashes=[1, 2], codecs={8: codec})  # type: ignore[dict-item]
+    for codec in CODECS:
+        write_dataset(place / codec, hashes=[1, 2], codecs={8: codec})
 
 
 def _read_dataset(folder: Path) -> None:
@@ -301,9 +303,10 @@ def _read_tables(folder: Path) -> None:
 
 
 def _make_arrays(place: Path) -> None:
-    for number, values in enumerate(
-        (np.zeros((3, 5), np.float32), np.ones((2, 4, 4, 3), np.uint8), np.ones((2, 1, 4, 4)))
-    ):
+    arrays: tuple[NDArray[Any], ...] = (
+        *(np.zeros((3, 5), np.float32), np.ones((2, 4, 4, 3), np.uint8), np.ones((2, 1, 4, 4))),
+    )
+    for number, values in enumerate(arrays):
         folder = place / str(number)
         folder.mkdir(parents=True)
         for version in ((1, 0), (2, 0)):
@@ -336,7 +339,7 @@ def _make_pictures(place: Path) -> None:
         "png": file_bytes(photo, exif=exif, icc_profile=profile),
         "palette": file_bytes(photo.convert("P"), transparency=3),
         "alpha": file_bytes(photo.convert("RGBA")),
-        "deep": file_bytes(noise(16, 24).astype(np.int32).astype(np.uint16) * 200),
+        "deep": file_bytes(Image.fromarray(noise(16, 24).astype(np.uint16) * 200)),
         "bits": file_bytes(photo.convert("1")),
         "webp": file_bytes(photo, "WEBP", exif=exif, icc_profile=profile),
         "lossless": file_bytes(photo.convert("RGBA"), "WEBP", lossless=True),
