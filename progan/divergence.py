@@ -196,7 +196,7 @@ class Detector:
                 )
         penalty = window.mean("loss/gradient_penalty")
         weight = config.penalty_weight * config.penalty_interval
-        if penalty is not None and penalty > weight:
+        if penalty is not None and 0 < weight < penalty:
             return (
                 f"the gradient penalty is {penalty:.3g}: the critic's gradients are off by more "
                 "than the length that is asked for"
