@@ -236,8 +236,8 @@ class Checkpoints:
             of the run's history; None for none.
 
     Attributes:
-        doubtful_since: images shown after which states may be bad, so that the newest one from
-            before is kept, too; None where nothing is in doubt.
+        doubtful_since: images shown after which states may be bad, so that the newest two from
+            before are kept, too; None where nothing is in doubt.
     """
 
     def __init__(self, folder: Path, *, keep: int = 3, milestone_kimg: float | None = None) -> None:
@@ -263,7 +263,7 @@ class Checkpoints:
         older = self.all()
         kept = self._milestones(older)
         if self.doubtful_since is not None:
-            kept |= set([p for p in older if int(p.stem) <= self.doubtful_since][-1:])
+            kept |= set([p for p in older if int(p.stem) <= self.doubtful_since][-2:])
         for old in older[: -self.keep]:
             if old not in kept:
                 old.unlink()
