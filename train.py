@@ -138,6 +138,11 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     "--detector", default=None, help="For metrics of features: inception, critic:RUN or a file."
 )
 @click.option(
+    "--trust",
+    is_flag=True,
+    help="Run a --detector file that is not one of the field's well-known ones: it is a program.",
+)
+@click.option(
     "--watch-memorization",
     is_flag=True,
     help="Look for copies of training images as it learns, as often as --metric-kimg says.",
@@ -173,6 +178,7 @@ def main(
     metric_kimg: float | None,
     metric_images: int,
     detector: str | None,
+    trust: bool,
     watch_memorization: bool,
     on_divergence: "OnDivergence",
     rollbacks: int,
@@ -212,6 +218,7 @@ def main(
             metric_kimg=metric_kimg or config.kimg / 20,
             metric_images=metric_images,
             detector=detector,
+            trust=trust,
             watch_memorization=watch_memorization,
         )
         _train(config, data, run, where, processes, pace, on_divergence, rollbacks)

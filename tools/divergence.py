@@ -116,12 +116,13 @@ def go_back(
         path.unlink()
     for path in later:
         path.rename(path.with_name(path.name + ASIDE))
+    attempts = trainer.attempts
     if sound:
         trainer.restore(*checkpoints.read(sound[-1]))
     else:
-        attempts = trainer.attempts
         trainer.restore(beginning().state(), 0)
-        trainer.attempts = attempts
+    # A state from before knows nothing of them, and none may be made twice.
+    trainer.attempts = attempts
     checkpoints.doubtful_since = None
     return bool(later)
 

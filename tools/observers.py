@@ -37,6 +37,7 @@ class Pace:
     metric_kimg: float
     metric_images: int
     detector: str | None
+    trust: bool
     watch_memorization: bool
 
 
@@ -119,7 +120,9 @@ def _measuring(
             every_kimg=pace.metric_kimg,
             count=pace.metric_images,
             writer=writer,
-            detector=None if pace.detector is None else open_detector(pace.detector, device),
+            detector=None
+            if pace.detector is None
+            else open_detector(pace.detector, device, trust=pace.trust),
         )
     )
     return observers
