@@ -690,7 +690,8 @@ def export(
     """Write a generator for other programs, and a card that says what it is.
 
     OUT.onnx is for ONNX Runtime and all that reads ONNX, OUT.pt2 for PyTorch without this program.
-    The card is OUT.onnx.md or OUT.pt2.md. Before it lands, the file is run and its images compared with MODEL's.
+    The card is OUT.onnx.md or OUT.pt2.md. Before it lands, the file is run and its images compared
+    with MODEL's.
     """
     if out.suffix not in (".onnx", ".pt2"):
         raise click.BadParameter("the file's name must end in .onnx or .pt2", param_hint="OUT")

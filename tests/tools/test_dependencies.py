@@ -77,7 +77,7 @@ def test_what_is_known_to_be_bad_ends_with_a_failure(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.audit = (1, "Found 1 known vulnerability in 1 package\nfirst 1.0 PYSEC-1")
-    with pytest.raises(DatasetError, match="not content: .* first 1.0 PYSEC-1"):
+    with pytest.raises(DatasetError, match=r"not content: .* first 1\.0 PYSEC-1"):
         dependencies.main([], standalone_mode=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(DatasetError, match="pip install pip-audit"):
