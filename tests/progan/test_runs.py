@@ -57,7 +57,7 @@ def test_settings_that_claim_giants_cost_nothing(run: Path) -> None:
         lie(run, **changes)
         tracemalloc.start()
         try:
-            with pytest.raises(ProganError, match="does not fit|impossible networks") as raised:
+            with pytest.raises(ProganError, match=r"does not fit|impossible networks") as raised:
                 runs.read_average(run, newest(run))
             with pytest.raises(ProganError):
                 runs.read_critic(run)
