@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test install lint torture clean
+.PHONY: demo test install lint torture fuzz outdated clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: requirements.txt requirements-extras.txt requirements-test.txt
@@ -42,6 +42,15 @@ FAULTS ?= 200
 SEED ?= 0
 torture: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture --faults $(FAULTS) --seed $(SEED)
+
+# Damaged and hostile files for all readers, for as long as SECONDS says; exits 1 on a finding.
+SECONDS ?= 600
+fuzz: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzzing --seconds $(SECONDS)
+
+# Are newer packages out than those that are pinned, and is anything bad known of these?
+outdated: install
+	$(BIN)/python -m tools.dependencies
 
 clean:
 	rm -rf demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     import torch
 
     from datasets.pyramid import Dataset
+    from progan.checkpoint import Checkpoints
+    from progan.divergence import Diverged
     from progan.parallel import Processes
+    from progan.training import Observer, Trainer
+    from tools.divergence import OnDivergence
     from tools.fitting import Thrift
     from tools.observers import Pace
 
@@ -152,9 +156,29 @@ class _Parts(click.ParamType[int | None]):
     "--detector", default=None, help="For metrics of features: inception, critic:RUN or a file."
 )
 @click.option(
+    "--trust",
+    is_flag=True,
+    help="Run a --detector file that is not one of the field's well-known ones: it is a program.",
+)
+@click.option(
     "--watch-memorization",
     is_flag=True,
     help="Look for copies of training images as it learns, as often as --metric-kimg says.",
+)
+@click.option(
+    "--on-divergence",
+    type=click.Choice(["stop", "rollback", "warn"]),
+    default="stop",
+    show_default=True,
+    help="When training goes bad: stop at the newest checkpoint from before; go back to it and try "
+    "again with other noise; or only say so.",
+)
+@click.option(
+    "--rollbacks",
+    type=click.IntRange(0, 1000),
+    default=3,
+    show_default=True,
+    help="How often a run may go back in all before it stops.",
 )
 @click.option(
     "--accept-changed-data",
@@ -196,10 +220,13 @@ def main(
     metric_kimg: float | None,
     metric_images: int,
     detector: str | None,
+    trust: bool,
     watch_memorization: bool,
     accept_changed_data: bool,
     accumulate: int | None,
     recompute: bool,
+    on_divergence: "OnDivergence",
+    rollbacks: int,
     dry_run: bool,
     **settings: Any,
 ) -> None:
@@ -242,10 +269,11 @@ def main(
             metric_kimg=metric_kimg or config.kimg / 20,
             metric_images=metric_images,
             detector=detector,
+            trust=trust,
             watch_memorization=watch_memorization,
         )
         with _only_training(run, begun_before, processes):
-            _train(config, data, run, where, processes, pace, thrift)
+            _train(config, data, run, where, processes, pace, thrift, on_divergence, rollbacks)
 
 
 @contextmanager
@@ -396,7 +424,7 @@ def _saved_config(
             raise TypeError("config is not an object")
         # Networks that were imported have no dataset before the first that they go on with.
         fingerprint = data.fingerprint if known is None else known["fingerprint"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProganError(f"{path} is damaged ({error}): this run cannot be continued") from None
     changed = fingerprint != data.fingerprint
     if changed and not accept_changed_data:
@@ -525,7 +553,7 @@ def _places(device: "torch.device", count: int) -> str:
 
 def _begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
     """Write a new run's config.json, or what has changed in that of one that goes on at `nimg`."""
-    from progan.runs import datasets_until, imported_from
+    from progan.runs import datasets_until, imported_from, read_rollbacks
 
     run.mkdir(parents=True, exist_ok=True)
     saved: dict[str, Any] = {
@@ -542,6 +570,8 @@ def _begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
                 f"From {nimg / 1000:g} kimg on, {run} learns from other data than before; "
                 "config.json and the model file will say so."
             )
+    if rollbacks := read_rollbacks(run):
+        saved["rollbacks"] = rollbacks
     with landing(run / "config.json", overwrite=True) as part:
         part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
 
@@ -554,10 +584,15 @@ def _train(
     processes: "Processes",
     pace: "Pace",
     thrift: "Thrift",
+    on_divergence: "OnDivergence",
+    rollbacks: int,
 ) -> None:
-    """Train from where RUN stands to the end, or until a signal."""
+    """Train from where RUN stands to the end, until a signal, or until training goes bad."""
     from datasets.stream import Stream
+    from progan.attempts import Attempts
     from progan.checkpoint import Checkpoints
+    from progan.divergence import Diverged
+    from progan.runs import read_rollbacks
     from progan.training import Trainer, train
     from tools.fitting import splits_that_fit
 
@@ -573,6 +608,10 @@ def _train(
     trainer = Trainer(config, stream, device=device, processes=processes, splits=splits)
     if newest is not None:
         trainer.restore(*newest)
+    if processes.rank == 0:
+        attempts = Attempts.of_history(read_rollbacks(run))
+        if attempts.count > trainer.attempts.count:
+            trainer.attempts = attempts
     trainer.agree()
     if trainer.nimg >= config.nimg:
         if processes.rank == 0:
@@ -588,7 +627,7 @@ def _train(
                 "to go on."
             )
         return
-    observers = []
+    observers: list[Observer] = []
     if processes.rank == 0:
         from tools.saving_room import room_for_checkpoints
 
@@ -600,19 +639,29 @@ def _train(
         _begin(run, config, data, trainer.nimg)
         from tools.observers import bring_observers
 
-        observers = bring_observers(trainer, data, run, checkpoints, pace)
+        only_warn = on_divergence == "warn"
+        observers = bring_observers(trainer, data, run, checkpoints, pace, only_warn=only_warn)
         verb = "Begin" if newest is None else f"Continue at {trainer.nimg / 1000:g} kimg"
         click.echo(
             f"{verb}: {len(data.rows('train'))} images, to {config.resolution}×{config.resolution} "
             f"pixels, {config.kimg:g} kimg, on {_places(device, processes.count)}"
         )
-    try:
-        finished = train(trainer, observers, stop)
-    except OSError as error:
-        # A full disk is reported without a name.
-        if error.errno is not None and error.filename is None:
-            error.filename = str(run)
-        raise
+    while True:
+        try:
+            finished = train(trainer, observers, stop)
+            break
+        except OSError as error:
+            # A full disk is reported without a name.
+            if error.errno is not None and error.filename is None:
+                error.filename = str(run)
+            raise
+        except Diverged as diverged:
+            again = on_divergence == "rollback" and trainer.attempts.count < rollbacks
+            _go_back(diverged, trainer, run, observers, checkpoints, again=again)
+            if not again:
+                raise _stopped(diverged, trainer, run, data, on_divergence) from None
+            if processes.rank == 0:
+                observers = bring_observers(trainer, data, run, checkpoints, pace)
     if processes.rank == 0:
         if finished:
             click.echo(f"Trained to {trainer.nimg / 1000:g} kimg. The generator: "
@@ -622,6 +671,62 @@ def _train(
                 f"Stopped at {trainer.nimg / 1000:g} kimg with a checkpoint. To go on: "
                 f"python train.py {data.path} {run}"
             )
+
+
+def _go_back(
+    diverged: "Diverged",
+    trainer: "Trainer",
+    run: Path,
+    observers: "Sequence[Observer]",
+    checkpoints: "Checkpoints",
+    *,
+    again: bool,
+) -> None:
+    """Let all processes stand at the newest state from before a divergence, and RUN with them."""
+    from progan.training import Trainer
+    from tools.divergence import go_back, note_rollback
+    from tools.watching import Saving
+
+    found = diverged.divergence
+    if trainer.processes.rank == 0:
+
+        def beginning() -> Trainer:
+            return Trainer(trainer.config, trainer.data, device=trainer.device)
+
+        later = go_back(trainer, found, checkpoints, beginning=beginning)
+        if again:
+            trainer.attempts = trainer.attempts.again(trainer.nimg)
+            note_rollback(run, trainer, found)
+            click.echo(
+                f"Warning: {diverged}. Going back to {trainer.nimg / 1000:g} kimg, to try again "
+                f"with other noise (attempt {trainer.attempts.count + 1}).",
+                err=True,
+            )
+        if again or later:
+            # The model file is to be that of this state, too.
+            for observer in observers:
+                if isinstance(observer, Saving):
+                    observer(trainer, trainer.nimg, True)
+    trainer.agree()
+
+
+def _stopped(
+    diverged: "Diverged", trainer: "Trainer", run: Path, data: "Dataset", on_divergence: str
+) -> ProganError:
+    """Give the sentence that a run ends with which has gone bad."""
+    where = f"{run} stands at {trainer.nimg / 1000:g} kimg, where nothing was wrong yet"
+    if on_divergence == "rollback":
+        often = trainer.attempts.count
+        return ProganError(
+            f"{diverged}; the run has gone back {often} {'time' if often == 1 else 'times'}, as "
+            f"often as --rollbacks allows. {where}. Begin another run with a smaller "
+            "--learning-rate, or look at the data"
+        )
+    return ProganError(
+        f"{diverged}. {where}. To try again from there with other noise: python train.py "
+        f"{data.path} {run} --on-divergence rollback; or begin another run with a smaller "
+        "--learning-rate, or look at the data"
+    )
 
 
 if __name__ == "__main__":

@@ -65,11 +65,12 @@ KINDS: dict[str, Callable[[Pixels], Pixels]] = {
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--detector", required=True, help="inception, critic:RUN or a TorchScript file.")
+@click.option("--trust", is_flag=True, help="Run a TorchScript file that is not a known one.")
 @click.option("--resolution", type=int, default=64, show_default=True)
-def main(dataset: Path, out: Path, detector: str, resolution: int) -> None:
+def main(dataset: Path, out: Path, detector: str, trust: bool, resolution: int) -> None:
     """Measure spoiled photographs of DATASET, and write the table to OUT.md."""
     data = Dataset.open(dataset)
-    judge = open_detector(detector, torch.device("cpu"))
+    judge = open_detector(detector, torch.device("cpu"), trust=trust)
     every = DatasetImages(str(dataset), data, "train", data.resolution).at(resolution)
     pictures = every.read(range(every.count)).pixels
     half = len(pictures) // 2

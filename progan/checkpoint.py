@@ -85,7 +85,9 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 sealed.check(path, metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise DamagedFile(f"{path} is damaged or not a safetensors file ({error})") from None
+        raise DamagedFile(
+            f"{path} is damaged or not a safetensors file ({str(error)[:200]})"
+        ) from None
     except OSError as error:
         if error.errno != errno.EIO:
             raise
@@ -215,7 +217,9 @@ def read_model(path: Path | str, device: torch.device | str = "cpu") -> ModelFil
         class_counts = _class_counts(metadata, generator.label_size)
         trained = dict(metadata["trained"])
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise ProganError(f"{path} is not a usable model file: {error}") from None
+        # What torch says after its first line is about its own inner life.
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ProganError(f"{path} is not a usable model file: {reason}") from None
     generator.requires_grad_(False).eval().to(device)
     return ModelFile(
         generator=generator, classes=classes, class_counts=class_counts, trained=trained
@@ -255,12 +259,17 @@ class Checkpoints:
         keep: how many of the newest to keep.
         milestone_kimg: thousand images between two states that are kept for ever, as milestones
             of the run's history; None for none.
+
+    Attributes:
+        doubtful_since: images shown after which states may be bad, so that the newest two from
+            before are kept, too; None where nothing is in doubt.
     """
 
     def __init__(self, folder: Path, *, keep: int = 3, milestone_kimg: float | None = None) -> None:
         self.folder = folder
         self.keep = keep
         self.milestone_kimg = milestone_kimg
+        self.doubtful_since: int | None = None
 
     def all(self) -> list[Path]:
         """List the checkpoints, the oldest first."""
@@ -277,9 +286,11 @@ class Checkpoints:
         metadata = {"kind": "checkpoint", "format_version": _FORMAT_VERSION, "nimg": nimg}
         write_atomically(path, tensors, metadata)
         older = self.all()
-        milestones = self._milestones(older)
+        kept = self._milestones(older)
+        if self.doubtful_since is not None:
+            kept |= set([p for p in older if int(p.stem) <= self.doubtful_since][-2:])
         for old in older[: -self.keep]:
-            if old not in milestones:
+            if old not in kept:
                 old.unlink()
         return path
 

@@ -133,13 +133,21 @@ class Config:
         types = get_type_hints(cls)
         for name, value in settings.items():
             if name not in types:
-                raise ProganError(f"the configuration has an unknown setting {name!r}")
+                raise ProganError(f"the configuration has an unknown setting {name[:60]!r}")
             accepted = (int, float) if types[name] is float else types[name]
-            if not isinstance(value, accepted) or (types[name] is not bool and value is True):
-                raise ProganError(f"the configuration's {name} has an unusable value: {value!r}")
+            long = isinstance(value, str) and len(value) > _LONGEST_TEXT
+            if (
+                not isinstance(value, accepted)
+                or (types[name] is not bool and value is True)
+                or long
+            ):
+                shown = repr(value)[:60]
+                raise ProganError(f"the configuration's {name} has an unusable value: {shown}")
         return cls(**settings)
 
 
+# Ten resolutions with their numbers take less.
+_LONGEST_TEXT = 500
 _BY_RESOLUTION = ("fade_kimg", "hold_kimg", "minibatch", "learning_rate")
 
 # The release's second configuration by number of processes (one a GPU).

@@ -1,4 +1,4 @@
-"""Every random draw of training, as a pure function of (seed, purpose, images shown).
+"""Every random draw of training, as a pure function of (seed, purpose, images shown, attempt).
 
 No generator's hidden state lives from one step to the next, so a run that continues anywhere draws
 what an undisturbed run would have drawn. A whole minibatch is drawn at once and then divided among
@@ -26,23 +26,37 @@ class Purpose(IntEnum):
     TRUNCATION = 9
 
 
-def random_numbers(seed: int, purpose: Purpose, nimg: int) -> np.random.Generator:
-    """Give the generator of one draw, in a state that depends on the arguments alone."""
+def random_numbers(seed: int, purpose: Purpose, nimg: int, attempt: int = 0) -> np.random.Generator:
+    """Give the generator of one draw, in a state that depends on the arguments alone.
+
+    Args:
+        seed: the run's.
+        purpose: what the draw is for.
+        nimg: images shown before it.
+        attempt: how often the run has gone back to try again with other noise.
+    """
     # A counter-based generator: its counter's upper words are free to say where it is used.
-    return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[0, 0, nimg, 0]))
+    counter = [0, 0, nimg, attempt]
+    return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=counter))
 
 
-def normal(seed: int, purpose: Purpose, nimg: int, shape: tuple[int, ...]) -> Tensor:
+def normal(
+    seed: int, purpose: Purpose, nimg: int, shape: tuple[int, ...], *, attempt: int = 0
+) -> Tensor:
     """Draw standard normal numbers, float32."""
-    numbers = random_numbers(seed, purpose, nimg).standard_normal(shape, dtype=np.float32)
-    return torch.from_numpy(numbers)
+    numbers = random_numbers(seed, purpose, nimg, attempt)
+    return torch.from_numpy(numbers.standard_normal(shape, dtype=np.float32))
 
 
-def uniform(seed: int, purpose: Purpose, nimg: int, count: int) -> Tensor:
+def uniform(seed: int, purpose: Purpose, nimg: int, count: int, *, attempt: int = 0) -> Tensor:
     """Draw `count` numbers from [0, 1), float32."""
-    return torch.from_numpy(random_numbers(seed, purpose, nimg).random(count, dtype=np.float32))
+    numbers = random_numbers(seed, purpose, nimg, attempt)
+    return torch.from_numpy(numbers.random(count, dtype=np.float32))
 
 
-def whole(seed: int, purpose: Purpose, nimg: int, count: int, below: int) -> Tensor:
+def whole(
+    seed: int, purpose: Purpose, nimg: int, count: int, below: int, *, attempt: int = 0
+) -> Tensor:
     """Draw `count` whole numbers from 0 to `below` - 1, int64."""
-    return torch.from_numpy(random_numbers(seed, purpose, nimg).integers(0, below, count))
+    numbers = random_numbers(seed, purpose, nimg, attempt)
+    return torch.from_numpy(numbers.integers(0, below, count))

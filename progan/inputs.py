@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from progan import draws
+from progan.attempts import Attempts
 from progan.config import Config
 from progan.draws import Purpose
 from progan.growth import Stage
@@ -43,6 +44,9 @@ class Inputs:
         data: hands out the real images.
         latent_size: length of a latent.
         device: where the inputs are wanted.
+
+    Attributes:
+        attempts: where the run went back and tried again, with other draws.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Inputs:
         self.data = data
         self.latent_size = latent_size
         self.device = device
+        self.attempts = Attempts()
 
     def reals(
         self, stage: Stage, nimg: int, parts: Sequence[Tensor]
@@ -66,7 +71,16 @@ class Inputs:
         config = self.config
         pixels, labels = self.data.minibatch(stage.level, nimg, stage.minibatch)
         whole = torch.from_numpy(pixels)
-        flipped = draws.uniform(config.seed, Purpose.MIRROR, nimg, stage.minibatch) < 0.5
+        flipped = (
+            draws.uniform(
+                config.seed,
+                Purpose.MIRROR,
+                nimg,
+                stage.minibatch,
+                attempt=self.attempts.at(nimg),
+            )
+            < 0.5
+        )
         for rows in parts:
             images = whole[rows].to(self.device)
             images = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
@@ -97,12 +111,14 @@ class Inputs:
             nimg: images shown before the step.
             parts: rows of the minibatch, int64 [n].
         """
-        seed, minibatch = self.config.seed, stage.minibatch
-        latents = draws.normal(seed, purpose, nimg, (minibatch, self.latent_size))
+        seed, minibatch, attempt = self.config.seed, stage.minibatch, self.attempts.at(nimg)
+        shape = (minibatch, self.latent_size)
+        latents = draws.normal(seed, purpose, nimg, shape, attempt=attempt)
         labels = None
         if self.config.label_size > 0 and self.data.labels is not None:
             # Drawn from the training labels, so that fakes have the classes as often as reals.
-            which = draws.whole(seed, label_purpose, nimg, minibatch, len(self.data.labels))
+            below = len(self.data.labels)
+            which = draws.whole(seed, label_purpose, nimg, minibatch, below, attempt=attempt)
             labels = torch.from_numpy(self.data.labels)[which]
         for rows in parts:
             some = None if labels is None else labels[rows].to(self.device)
@@ -110,6 +126,9 @@ class Inputs:
 
     def mixing(self, stage: Stage, nimg: int, parts: Sequence[Tensor]) -> Iterator[Tensor]:
         """Draw where between real and fake the penalty looks: u in [0, 1), [n]."""
-        mixing = draws.uniform(self.config.seed, Purpose.MIXING, nimg, stage.minibatch)
+        attempt = self.attempts.at(nimg)
+        mixing = draws.uniform(
+            self.config.seed, Purpose.MIXING, nimg, stage.minibatch, attempt=attempt
+        )
         for rows in parts:
             yield mixing[rows].to(self.device)

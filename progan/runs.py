@@ -28,7 +28,7 @@ def read_config(run: Path) -> Config:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))["config"]
         return Config.from_json(settings)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ProganError(f"{path} is damaged ({error})") from None
 
 
@@ -36,7 +36,7 @@ def imported_from(run: Path) -> dict[str, Any] | None:
     """Say which official file a run began with, JSON values; None for one that began by itself."""
     try:
         origin = json.loads((run / "config.json").read_text(encoding="utf-8")).get("official")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return origin if isinstance(origin, dict) else None
 
@@ -112,6 +112,18 @@ def _spans(listed: Any) -> list[dict[str, Any]]:
     return spans
 
 
+def read_rollbacks(run: Path) -> list[dict[str, Any]]:
+    """Say where a run has gone back since it went bad, the earliest first; `nimg` is where to."""
+    try:
+        saved = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        rollbacks = saved.get("rollbacks", [])
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return []
+    if not isinstance(rollbacks, list):
+        return []
+    return [rollback for rollback in rollbacks if isinstance(rollback, dict)]
+
+
 def read_critic(run: Path) -> Critic:
     """Give the critic of a run's newest checkpoint, standing where it was, for inference.
 
@@ -123,7 +135,7 @@ def read_critic(run: Path) -> Critic:
         raise ProganError(f"{run} has no checkpoint yet")
     tensors, nimg = Checkpoints.read(newest[0])
     config = read_config(run)
-    return _standing(build(config, torch.device("cpu"))[1], "critic", tensors, config, nimg)
+    return _standing(_shapes(config)[1], "critic", tensors, config, nimg)
 
 
 def read_average(run: Path, checkpoint: Path) -> tuple[Generator, int]:
@@ -134,8 +146,21 @@ def read_average(run: Path, checkpoint: Path) -> tuple[Generator, int]:
     """
     tensors, nimg = Checkpoints.read(checkpoint)
     config = read_config(run)
-    average = build(config, torch.device("cpu"))[2]
-    return _standing(average, "average", tensors, config, nimg), nimg
+    return _standing(_shapes(config)[2], "average", tensors, config, nimg), nimg
+
+
+def _shapes(config: Config) -> tuple[Generator, Critic, Generator]:
+    """Build the networks without memory: settings that claim giants cost nothing.
+
+    Raises:
+        ProganError: they cannot be built.
+    """
+    try:
+        with torch.device("meta"):
+            return build(config, torch.device("meta"))
+    except (RuntimeError, OverflowError, TypeError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise ProganError(f"the run's config.json asks for impossible networks: {reason}") from None
 
 
 def _standing(
@@ -147,8 +172,10 @@ def _standing(
         if name.startswith(f"{part}.")
     }
     try:
-        network.load_state_dict(weights)
-    except RuntimeError:
+        if not all(tensor.dtype == torch.float32 for tensor in weights.values()):
+            raise ValueError(part)
+        network.load_state_dict(weights, assign=True)
+    except (RuntimeError, ValueError):
         raise ProganError("the checkpoint does not fit the run's config.json") from None
     stage = config.schedule.at(nimg)
     network.stand(stage.level, stage.fade)

@@ -5,13 +5,16 @@ tensors and the number of images shown.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from progan.attempts import Attempts
 from progan.config import Config
+from progan.divergence import Diverged, Divergence
 from progan.errors import ProganError
 from progan.inputs import Data, Inputs
 from progan.networks import Critic, Generator
@@ -142,6 +145,15 @@ class Trainer:
         )
 
     @property
+    def attempts(self) -> Attempts:
+        """Where the run went back and tried again, with other draws."""
+        return self.step.inputs.attempts
+
+    @attempts.setter
+    def attempts(self, attempts: Attempts) -> None:
+        self.step.inputs.attempts = attempts
+
+    @property
     def class_counts(self) -> tuple[int, ...]:
         """How many training images of each class there are; empty without classes."""
         if self.config.label_size == 0 or self.data.labels is None:
@@ -162,7 +174,7 @@ class Trainer:
         """Train on a few minibatches, then grow.
 
         Raises:
-            ProganError: too many steps in a row had to be skipped.
+            Diverged: too many steps in a row had to be skipped.
         """
         stage = self.stage
         nimg = self.nimg
@@ -181,18 +193,17 @@ class Trainer:
         """Count the skipped steps, which waits for the device.
 
         Raises:
-            ProganError: too many steps in a row had to be skipped.
+            Diverged: too many steps in a row had to be skipped.
         """
         self._steps_since_check = 0
         self.skipped += int(self._skipped_now.item())
         self._skipped_now.zero_()
         if self._worst_row.item() >= MAX_SKIPPED_IN_A_ROW:
-            raise ProganError(
-                f"training has broken down at {self.nimg / 1000:.1f} kimg: "
+            why = (
                 f"{MAX_SKIPPED_IN_A_ROW} steps in a row gave losses or gradients that are not "
-                "finite. None of them was applied. Continue from the last checkpoint with a "
-                "smaller --learning-rate in a new run, or look at the data"
+                "finite, none of which was applied"
             )
+            raise Diverged(Divergence(self.nimg, self.nimg, why))
 
     def scalars(self) -> dict[str, float]:
         """Give the means of all scalars since the last call; waits for the device."""
@@ -221,7 +232,7 @@ class Trainer:
             for name, parameter in network.named_parameters():
                 for key, value in adam.state.get(parameter, {}).items():
                     tensors[f"{part}.{name}.{key}"] = value.detach()
-        return tensors
+        return tensors | self.attempts.tensors()
 
     def restore(self, tensors: dict[str, Tensor], nimg: int) -> None:
         """Take up a state that `state` gave.
@@ -230,6 +241,7 @@ class Trainer:
             ProganError: the tensors are not those of this configuration.
         """
         left = dict(tensors)
+        self.attempts = Attempts.of_tensor(left.pop("attempts", None))
         for part, network in self._networks().items():
             for name, tensor in network.state_dict().items():
                 saved = left.pop(f"{part}.{name}", None)
@@ -250,6 +262,10 @@ class Trainer:
                     adam.state[parameter][key] = value.to(self.device, copy=True)
         if left:
             raise ProganError(f"the checkpoint has a tensor too many: {next(iter(left))}")
+        for count in (self._skipped_in_a_row, self._skipped_now, self._worst_row):
+            count.zero_()
+        self._steps_since_check = 0
+        self.scalars()  # of what was there before
         self._move_to(nimg)
 
     def agree(self) -> None:
@@ -289,17 +305,43 @@ def train(
         Whether the end was reached.
 
     Raises:
-        ProganError: training has broken down.
+        Diverged: training has gone bad, by a check of its own or by what an observer says; in all
+            processes after the same round. The state is that after it, and no observer has seen
+            this round's end.
     """
     finished = trainer.nimg >= trainer.config.nimg
+    diverged: Diverged | None = None
     while not finished:
         before = trainer.nimg
-        trainer.round()
+        try:
+            trainer.round()
+        except Diverged as error:
+            diverged = error
         finished = trainer.nimg >= trainer.config.nimg
-        stopped = trainer.processes.any(stop())
+        stopped = trainer.processes.any(stop() or diverged is not None)
+        if stopped:
+            _end_if_diverged(trainer, diverged)
         with trainer.processes.alone():
-            for observer in observers:
-                observer(trainer, before, finished or stopped)
+            try:
+                for observer in observers:
+                    observer(trainer, before, finished or stopped)
+            except Diverged as error:
+                diverged = error  # The others learn of it after the next round.
         if stopped:
             break
+    if trainer.processes.any(diverged is not None):
+        _end_if_diverged(trainer, diverged)
     return finished
+
+
+def _end_if_diverged(trainer: Trainer, diverged: Diverged | None) -> None:
+    """Let all processes end alike, if process 0 knows of a divergence."""
+    if trainer.processes.rank == 0 and diverged is None:
+        # Others may have looked earlier, at what is the same everywhere.
+        try:
+            trainer.check()
+        except Diverged as error:
+            diverged = error
+    told = trainer.processes.tell(None if diverged is None else asdict(diverged.divergence))
+    if told is not None:
+        raise Diverged(Divergence(**told))

@@ -482,6 +482,7 @@ def project(
 @click.option("--resize", type=click.IntRange(1, 1024), help="Bring all images to this size.")
 @click.option("--seed", type=options.SEED, default=0, show_default=True)
 @click.option("--detector", help="inception, critic:RUN, or a TorchScript file.")
+@options.trust
 @click.option("--json", "json_file", type=options.PATH, help="Write the figures to this file.")
 @click.option(
     "--history",
@@ -501,6 +502,7 @@ def metrics(
     resize: int | None,
     seed: int,
     detector: str | None,
+    trust: bool,
     json_file: Path | None,
     history: Path | None,
     plot: Path | None,
@@ -525,10 +527,9 @@ def metrics(
     where = options.find_device(device)
     judge = None
     if detector is not None:
-        from tools.detectors import open_detector, warn_of_running
+        from tools.detectors import open_detector
 
-        judge = open_detector(detector, where)
-        warn_of_running(judge)
+        judge = open_detector(detector, where, trust=trust)
     asked = work.Asked(
         names=wanted,
         count=count,
@@ -568,6 +569,7 @@ def metrics(
     show_default=True,
     help="What is compared: pixels, structure, critic:RUN or a TorchScript file; repeatable.",
 )
+@options.trust
 @click.option(
     "--crop",
     type=click.Choice(["none", "face"]),
@@ -606,6 +608,7 @@ def neighbours(
     count: int | None,
     nearest: int,
     features: tuple[str, ...],
+    trust: bool,
     crop: str,
     resolution: int | None,
     false_alarm: float,
@@ -650,6 +653,7 @@ def neighbours(
             seed=seed,
             device=str(where),
             search=search,
+            trust=trust,
         ),
         overwrite=overwrite,
     )
@@ -783,7 +787,8 @@ def export(
     """Write a generator for other programs, and a card that says what it is.
 
     OUT.onnx is for ONNX Runtime and all that reads ONNX, OUT.pt2 for PyTorch without this program.
-    The card is OUT.md. Before it lands, the file is run and its images compared with MODEL's.
+    The card is OUT.onnx.md or OUT.pt2.md. Before it lands, the file is run and its images compared
+    with MODEL's.
     """
     if out.suffix not in (".onnx", ".pt2"):
         raise click.BadParameter("the file's name must end in .onnx or .pt2", param_hint="OUT")
@@ -800,7 +805,7 @@ def export(
     card = model_card.card(loaded, out, sources)
     facts = model_card.facts(loaded, sources)
     difference = exporting.export(loaded, out, facts, card, overwrite=overwrite)
-    click.echo(f"{out} and {out.with_suffix('.md')}: images differ by {difference:.1e} at most")
+    click.echo(f"{out} and {exporting.card_place(out)}: images differ by {difference:.1e} at most")
 
 
 if __name__ == "__main__":

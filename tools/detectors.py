@@ -1,14 +1,18 @@
 """Feature networks: what metrics and neighbours see instead of pixels.
 
 A detector is a TorchScript file, as the field publishes them; or the critic of a run, which needs
-no download.
+no download. A TorchScript file is a program, and to use it is to run it: one that is not known by
+its hash is opened only where the user says that it is trusted. (A `.pt2` of torch.export would be
+no better: torch.export.load unpickles, and in torch 2.13 falls back to weights_only=False.)
 """
 
 import hashlib
+import io
 import os
-import sys
+import struct
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -35,6 +39,12 @@ INCEPTION_ADDRESS = (
 )
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 INCEPTION_BYTES = 95_607_719
+# Files that the field has published and many have looked at: of NVIDIA's stylegan2-ada-pytorch,
+# pretrained/metrics/. Both hashes are those that several projects check their downloads against.
+KNOWN_SHA256 = {
+    INCEPTION_SHA256: "inception-2015-12-05.pt",
+    "b437eb095feaeb0b83eb3fa11200ebca4548ee39a07fb944a417ddc516cc07c3": "vgg16.pt",
+}
 _PIECE = 2**18
 _unoptimized = partial(torch.jit.optimized_execution, False)  # type: ignore[attr-defined]
 _IMAGES_AT_ONCE = 64
@@ -74,22 +84,37 @@ class ScriptDetector:
         device: where to compute.
         perceptual: ask for the layers of perceptual similarity first, as the field's VGG16 file
             gives them: squared distances of these features are LPIPS.
+        trust: open it whoever it is from.
 
     Raises:
-        DatasetError: the file is not TorchScript.
+        DatasetError: the file is not TorchScript, or is neither known nor trusted.
     """
 
     def __init__(
-        self, name: str, path: Path, device: torch.device, *, perceptual: bool = False
+        self,
+        name: str,
+        path: Path,
+        device: torch.device,
+        *,
+        perceptual: bool = False,
+        trust: bool = False,
     ) -> None:
         data = _bytes_of(path)
         self.name = name
         self.sha256 = hashlib.sha256(data).hexdigest()
+        if not _holds_script(data):
+            raise DatasetError(f"{path} is not a TorchScript file.")
+        if not trust and self.sha256 not in KNOWN_SHA256:
+            raise DatasetError(
+                f"{path} is a program, which would run here with all your rights, and it is none "
+                "of those that are known: if you trust where it is from, give --trust"
+            )
         self._device = device
         self._perceptual = perceptual
         try:
             load: Callable[..., Any] = torch.jit.load
-            self._network = load(str(path), map_location=device)
+            # From the bytes that were hashed: the file may be another one by now.
+            self._network = load(io.BytesIO(data), map_location=device)
         except (RuntimeError, ValueError) as error:
             # What torch says after its first sentence is about files that it has written itself.
             reason = str(error).strip().splitlines()[0].partition(". ")[0].rstrip(".")
@@ -173,18 +198,20 @@ class CriticDetector:
         return np.concatenate(found)
 
 
-def open_detector(text: str, device: torch.device) -> Detector:
+def open_detector(text: str, device: torch.device, *, trust: bool = False) -> Detector:
     """Find the detector that `--detector` means.
 
     Args:
         text: `inception`, `critic:RUN`, or the path of a TorchScript file.
         device: where to compute.
+        trust: open a file whoever it is from.
 
     Raises:
         DatasetError: there is none, or it cannot be had.
     """
     if text == "inception":
-        return ScriptDetector(text, fetch_inception(), device)
+        # What was fetched or found in the cache has the hash that it must have.
+        return ScriptDetector(text, fetch_inception(), device, trust=True)
     if text.startswith("critic:"):
         return CriticDetector(text, Path(text.removeprefix("critic:")), device)
     path = Path(text)
@@ -192,7 +219,7 @@ def open_detector(text: str, device: torch.device) -> Detector:
         raise DatasetError(
             f"there is no detector {text}: give inception, critic:RUN or a TorchScript file"
         )
-    return ScriptDetector(text, path, device)
+    return ScriptDetector(text, path, device, trust=trust)
 
 
 def fetch_inception() -> Path:
@@ -249,10 +276,11 @@ def _bytes_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def warn_of_running(detector: Detector) -> None:
-    """Say that a TorchScript file is a program, unless it is the well-known one."""
-    if isinstance(detector, ScriptDetector) and detector.sha256 != INCEPTION_SHA256:
-        print(
-            f"Note: {detector.name} is a program that is run here; use files of sources you trust.",
-            file=sys.stderr,
-        )
+def _holds_script(data: bytes) -> bool:
+    """Say whether a file is laid out as TorchScript is, without running anything of it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [name.partition("/")[2] for name in archive.namelist()]
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, struct.error):
+        return False
+    return "data.pkl" in names and "constants.pkl" in names

@@ -65,7 +65,8 @@ def export(
 
     Args:
         model: the generator, on the CPU.
-        out: a name that ends in .onnx or .pt2; the card gets the same one with .md.
+        out: a name that ends in .onnx or .pt2; the card lies beside it, as
+            `card_place` says.
         facts: short texts that an ONNX file carries within it.
         card: the card's text.
         overwrite: whether older files give way.
@@ -81,7 +82,7 @@ def export(
     onnx = out.suffix == ".onnx"
     needed = {name: _package(name) for name in _PACKAGES} if onnx else {}
     with (
-        landing_file(out.with_suffix(".md"), overwrite=overwrite) as card_part,
+        landing_file(card_place(out), overwrite=overwrite) as card_part,
         landing_file(out, overwrite=overwrite) as part,
         progress("Exporting", total=3, unit="steps") as bar,
     ):
@@ -102,6 +103,11 @@ def export(
         card_part.write_text(card, encoding="utf-8")
         bar.advance()
     return difference
+
+
+def card_place(out: Path) -> Path:
+    """Say where the card of an exported file goes: each file has one of its own."""
+    return out.with_name(f"{out.name}.md")
 
 
 def _package(name: str) -> ModuleType:

@@ -43,7 +43,8 @@ def fit(
     room = free_bytes(device, processes_here())
     found: dict[int, Fit] = {}
     total = len(levels_to_come(config, nimg))
-    with progress("Seeing what fits into memory", total=total, unit="levels") as bar:
+    silent = processes.rank != 0
+    with progress("Seeing what fits into memory", total=total, unit="levels", silent=silent) as bar:
         for fitted in fits(
             config,
             device,

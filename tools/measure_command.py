@@ -170,7 +170,7 @@ def dataset_of(run: Path) -> str:
     """
     try:
         path = json.loads((run / "config.json").read_text(encoding="utf-8"))["dataset"]["path"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise DatasetError(f"{run} is not a run directory: it has no usable config.json.") from None
     if not isinstance(path, str) or not (Path(path) / "dataset.json").is_file():
         raise DatasetError(f"{run} was trained on {path}, which is not there any more: give REALS.")

@@ -352,4 +352,10 @@ def _use(model: ModelFile, out: Path) -> str:
         "pixels = np.rint((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)",
         f'Image.fromarray(np.hstack(pixels.transpose(0, 2, 3, 1)){channel}).save("four.png")',
     ]
-    return "\n".join(["```python", *lines, "```"])
+    program = "\n".join(["```python", *lines, "```"])
+    if out.suffix == ".pt2":
+        return (
+            "To load a `.pt2` is to unpickle, and can run whatever somebody put into it: use one "
+            f"only from whom you trust.\n\n{program}"
+        )
+    return program

@@ -15,6 +15,7 @@ from progan.estimate import measure
 from progan.runs import earlier_datasets, imported_from
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
+from tools.divergence import Judge
 from tools.going_back import go_back
 from tools.images import DatasetImages, Images, Split
 from tools.measuring import Measuring
@@ -39,13 +40,20 @@ class Pace:
     metric_kimg: float
     metric_images: int
     detector: str | None
+    trust: bool
     watch_memorization: bool
 
 
 def bring_observers(
-    trainer: Trainer, data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace
+    trainer: Trainer,
+    data: Dataset,
+    run: Path,
+    checkpoints: Checkpoints,
+    pace: Pace,
+    *,
+    only_warn: bool = False,
 ) -> list[Observer]:
-    """Bring along what watches and saves."""
+    """Bring along what watches and saves; `only_warn` of a divergence, instead of ending there."""
     config = trainer.config
     go_back(run, trainer.nimg)
     # For a TensorBoard that has read the events already which are gone now.
@@ -61,7 +69,13 @@ def bring_observers(
             bar.advance()
     return [
         *_measuring(data, run, trainer.device, writer, pace),
-        Ticks(run, seconds=pace.tick_seconds, seconds_per_image=seconds, writer=writer),
+        Ticks(
+            run,
+            seconds=pace.tick_seconds,
+            seconds_per_image=seconds,
+            writer=writer,
+            judge=Judge(trainer, run / "log.jsonl", checkpoints, warn=only_warn),
+        ),
         Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
         saving(data, run, checkpoints, pace),
     ]
@@ -137,7 +151,9 @@ def _measuring(
             every_kimg=pace.metric_kimg,
             count=pace.metric_images,
             writer=writer,
-            detector=None if pace.detector is None else open_detector(pace.detector, device),
+            detector=None
+            if pace.detector is None
+            else open_detector(pace.detector, device, trust=pace.trust),
         )
     )
     return observers

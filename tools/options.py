@@ -18,6 +18,11 @@ PATH = click.Path(path_type=Path)
 SEED = click.IntRange(0, 10**18)
 _MOST_SEEDS = 1_000_000
 
+trust = click.option(
+    "--trust",
+    is_flag=True,
+    help="Run a TorchScript file that is not one of the field's well-known ones: it is a program.",
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an older result of this name.")
 device = click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto."

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +58,7 @@ class Ticks:
         seconds: time between two ticks.
         seconds_per_image: estimate by level, which what is measured replaces.
         writer: TensorBoard's.
+        judge: is shown the scalars of every tick; what it raises ends training.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Ticks:
         seconds: float,
         seconds_per_image: dict[int, float],
         writer: "SummaryWriter",
+        judge: Callable[[Trainer, Mapping[str, float]], None] | None = None,
     ) -> None:
         self.log = run / "log.jsonl"
+        self.judge = judge
         self.seconds = seconds
         self.seconds_per_image = seconds_per_image
         self.writer = writer
@@ -93,6 +96,8 @@ class Ticks:
             )
         self._images = 0
         self._last = time.monotonic()
+        if self.judge is not None:
+            self.judge(trainer, scalars)
 
     def _progress(self, trainer: Trainer, images_per_second: float) -> dict[str, float]:
         stage = trainer.stage

@@ -80,7 +80,7 @@ def _from_attributes(
     table: dict[str, str] = {}
     for picture, row in read_table(path, attributes).items():
         if not set(row) <= {"1", "-1", "0"}:
-            raise DatasetError(f"{path}: the attributes of {picture} are neither 1 nor -1.")
+            raise DatasetError(f"{path}: the attributes of {picture[:100]} are neither 1 nor -1.")
         table[picture] = "+".join(
             attribute if value == "1" else f"not-{attribute}"
             for attribute, value in zip(attributes, row, strict=True)
@@ -95,4 +95,5 @@ def _check(classes: Sequence[str | None]) -> None:
             if name is not None:
                 name.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            raise DatasetError(f"The class {name!a} has a name that is no text.") from None
+            shown = (name or "")[:100]
+            raise DatasetError(f"The class {shown!a} has a name that is no text.") from None

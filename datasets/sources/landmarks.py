@@ -27,6 +27,8 @@ _COLUMNS = [
 _POINTS = 68
 _LEFT_EYE, _RIGHT_EYE, _LEFT_CORNER, _RIGHT_CORNER = slice(36, 42), slice(42, 48), 48, 54
 _WILD = "in-the-wild"
+# Of a name that is shown.
+_SHOWN = 100
 # How further faces of a photograph are called, after `face_name`.
 _FURTHER = re.compile(r"(.*)#([1-9][0-9]{0,5})", re.DOTALL)
 
@@ -59,7 +61,7 @@ def find_faces(names: Sequence[str], source: str, path: Path) -> list[NDArray[np
         table = _read_ffhq(path, "in_the_wild" if wild else "image")
     else:
         table = {
-            name: _points(row, f"{path}: the points of {name}")
+            name: _points(row, f"{path}: the points of {name[:_SHOWN]}")
             for name, row in read_table(path, _COLUMNS).items()
         }
     firsts, further = _split(table, names)
@@ -122,7 +124,7 @@ def _points(values: Sequence[object], what: str) -> Points:
 def _read_ffhq(path: Path, kind: str) -> dict[str, Points]:
     table = {}
     for number, entry in _ffhq_entries(path):
-        what = f"{path}: the points of picture {number}"
+        what = f"{path}: the points of picture {number[:_SHOWN]}"
         try:
             name, marks = entry[kind]["file_path"], entry[kind]["face_landmarks"]
             if len(marks) != _POINTS or not isinstance(name, str):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,6 +20,7 @@ _PICTURES = re.compile(r"(.+)-images[-.]idx3-ubyte(?:\.gz)?")
 _UNSIGNED_BYTES = 8
 # QMNIST, the largest, has 402,953 pictures of 28 × 28.
 _MOST_BYTES = 2**30
+_PIECE_BYTES = 2**20
 # Of digits, to the next size that a dataset can have.
 _PADDED = {28: 32}
 
@@ -125,9 +127,17 @@ def _parse(path: Path, dimensions: int) -> Pixels:
             or not 0 < size <= _MOST_BYTES
         ):
             raise DatasetError(f"{path} is no IDX file of this kind, or is damaged.")
-        data = file.read(size)
+        data = _at_most(file, size)
         if len(data) < size:
             raise DatasetError(f"{path} is cut short; fetch it again.")
         if file.read(1):
             raise DatasetError(f"{path} holds more than it says; fetch it again.")
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _at_most(file: BinaryIO | gzip.GzipFile, size: int) -> bytes:
+    """Read `size` bytes, or as many as there are: to read at once would reserve all of them."""
+    data = bytearray()
+    while piece := file.read(min(_PIECE_BYTES, size - len(data))):
+        data += piece
+    return bytes(data)

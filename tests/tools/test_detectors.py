@@ -19,6 +19,7 @@ from tests.progan.making import Patterns, small_config
 from tests.tools.making import Pixels
 from tools import detectors
 from tools.detectors import CriticDetector, open_detector
+from tools.memorization.features import open_space
 
 
 class Means(nn.Module):
@@ -68,7 +69,7 @@ def noise(*shape: int) -> Pixels:
 
 @pytest.mark.parametrize("network", [Means(), FieldStyle()])
 def test_a_file_gives_its_features(tmp_path: Path, network: nn.Module) -> None:
-    detector = open_detector(written(tmp_path / "d.pt", network), CPU)
+    detector = open_detector(written(tmp_path / "d.pt", network), CPU, trust=True)
     images = noise(130, 8, 8, 3)  # more than are looked at together
     found = detector.features(images)
     assert found.dtype == np.float32
@@ -78,14 +79,14 @@ def test_a_file_gives_its_features(tmp_path: Path, network: nn.Module) -> None:
 
 
 def test_a_file_that_wants_floats_gets_them_in_grey_levels(tmp_path: Path) -> None:
-    detector = open_detector(written(tmp_path / "d.pt", FloatsOnly()), CPU)
+    detector = open_detector(written(tmp_path / "d.pt", FloatsOnly()), CPU, trust=True)
     images = noise(3, 8, 8, 3)
     expected = images.mean(axis=(1, 2)).sum(axis=1)
     np.testing.assert_allclose(detector.features(images)[:, 1], expected, rtol=1e-5)
 
 
 def test_grey_images_are_shown_as_colour(tmp_path: Path) -> None:
-    detector = open_detector(written(tmp_path / "d.pt", Means()), CPU)
+    detector = open_detector(written(tmp_path / "d.pt", Means()), CPU, trust=True)
     assert detector.features(noise(2, 8, 8, 1)).shape == (2, 3)
 
 
@@ -97,9 +98,59 @@ def test_files_that_are_no_detectors_are_a_sentence(tmp_path: Path) -> None:
             open_detector(str(tmp_path / name), CPU)
     with pytest.raises(DatasetError, match="there is no detector"):
         open_detector(str(tmp_path / "none.pt"), CPU)
-    useless = open_detector(written(tmp_path / "useless.pt", Useless()), CPU)
+    useless = open_detector(written(tmp_path / "useless.pt", Useless()), CPU, trust=True)
     with pytest.raises(DatasetError, match="cannot be used as a detector"):
         useless.features(noise(2, 8, 8, 3))
+
+
+@pytest.mark.parametrize("opened", ["detector", "space"])
+def test_a_program_that_is_not_known_is_not_even_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: str
+) -> None:
+    path = written(tmp_path / "d.pt", Means())
+
+    def loaded(*args: object, **options: object) -> None:
+        raise AssertionError("it was opened")
+
+    def find(**options: bool) -> object:
+        if opened == "detector":
+            return open_detector(path, CPU, **options)
+        return open_space(path, side=8, resolution=None, inner_face=False, device=CPU, **options)
+
+    with monkeypatch.context() as patches:
+        patches.setattr("torch.jit.load", loaded)
+        for options in ({}, {"trust": False}):
+            with pytest.raises(DatasetError, match=r"is a program, .* give --trust"):
+                find(**options)
+    assert find(trust=True)
+    # Those that everybody knows are opened.
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    monkeypatch.setitem(detectors.KNOWN_SHA256, digest, "d.pt")
+    assert find()
+
+
+def test_what_runs_is_what_was_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "d.pt"
+    known = written(path, Means())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(detectors.KNOWN_SHA256, digest, "d.pt")
+    usual = detectors._bytes_of
+
+    def changed_meanwhile(place: Path) -> bytes:
+        data = usual(place)
+        written(path, FloatsOnly())
+        return data
+
+    monkeypatch.setattr(detectors, "_bytes_of", changed_meanwhile)
+    detector = open_detector(known, CPU)
+    assert detector.features(noise(2, 8, 8, 3)).shape == (2, 3)
+
+
+def test_a_program_of_torch_export_is_no_detector(tmp_path: Path) -> None:
+    program = torch.export.export(Means(), (torch.zeros(1, 3, 8, 8, dtype=torch.uint8),))
+    torch.export.save(program, tmp_path / "d.pt2")
+    with pytest.raises(DatasetError, match="not a TorchScript file"):
+        open_detector(str(tmp_path / "d.pt2"), CPU, trust=True)
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def test_onnx_gives_the_generators_images(tool: Tool, tmp_path: Path, mid_fade: 
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     ended = tool("export", "m.safetensors", "m.onnx", "--licence", "CC0")
-    assert ended.status == 0 and ended.out.startswith("m.onnx and m.md: images differ by ")
-    assert names(tmp_path) == ["m.md", "m.onnx", "m.safetensors"]
+    assert ended.status == 0 and ended.out.startswith("m.onnx and m.onnx.md: images differ by ")
+    assert names(tmp_path) == ["m.onnx", "m.onnx.md", "m.safetensors"]
     for count in (1, 3, 8):
         z = np.random.default_rng(count).normal(0, 2, (count, 8)).astype(np.float32)
         labels = np.arange(count) % 3
@@ -79,7 +79,7 @@ def test_pt2_gives_the_generators_images(tool: Tool, tmp_path: Path) -> None:
     # The card's own lines, run by another program, which knows nothing of this one.
     z = latents_of_seeds(range(3), 8)
     np.save(tmp_path / "z.npy", z)
-    card = (tmp_path / "m.md").read_text()
+    card = (tmp_path / "m.onnx.md").read_text()
     code = card.split("```python\n")[1].split("```")[0] + (
         "import sys\n"
         "np.save('out.npy', generator(torch.from_numpy(np.load('z.npy'))).detach().numpy())\n"
@@ -243,8 +243,21 @@ def test_names_and_places(tool: Tool, tmp_path: Path) -> None:
     write_model(tmp_path / "m.safetensors")
     ended = tool("export", "m.safetensors", "m.pt")
     assert ended.status == 2 and "must end in .onnx or .pt2" in ended.err
-    (tmp_path / "m.md").write_text("mine")
+    (tmp_path / "m.pt2.md").write_text("mine")
     ended = tool("export", "m.safetensors", "m.pt2")
-    assert ended.status == 1 and "m.md exists already" in ended.err
-    assert (tmp_path / "m.md").read_text() == "mine"
-    assert names(tmp_path) == ["m.md", "m.safetensors"]
+    assert ended.status == 1 and "m.pt2.md exists already" in ended.err
+    assert (tmp_path / "m.pt2.md").read_text() == "mine"
+    assert names(tmp_path) == ["m.pt2.md", "m.safetensors"]
+
+
+def test_files_side_by_side_have_a_card_each(tool: Tool, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    write_model(tmp_path / "m.safetensors")
+    for name in ("m.pt2", "m.onnx"):
+        ended = tool("export", "m.safetensors", name)
+        assert ended.status == 0, ended.err
+        assert ended.out.startswith(f"{name} and {name}.md: ")
+        assert f"in the file `{name}`" in (tmp_path / f"{name}.md").read_text()
+    # Whoever gets a file of torch.export is told that it is a program.
+    assert "use one only from whom you trust" in (tmp_path / "m.pt2.md").read_text()
+    assert "trust" not in (tmp_path / "m.onnx.md").read_text()

@@ -45,6 +45,7 @@ class Settings:
         device: where networks compute.
         search: exact, approximate (with FAISS), or auto: approximate if there are more than
             `MOST_EXACT` pairs to compare and FAISS is installed.
+        trust: run a TorchScript file that is not a known one.
     """
 
     features: tuple[str, ...] = ("pixels", "structure")
@@ -55,6 +56,7 @@ class Settings:
     seed: int = 0
     device: str = "cpu"
     search: Literal["auto", "exact", "approximate"] = "auto"
+    trust: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +180,7 @@ def _yardstick(dataset: Dataset, side: int, count: int, settings: Settings) -> Y
             resolution=settings.resolution,
             inner_face=settings.inner_face,
             device=torch.device(settings.device),
+            trust=settings.trust,
         )
         for text in dict.fromkeys(settings.features)
     ]

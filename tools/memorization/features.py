@@ -160,11 +160,11 @@ class ScriptSpace(_Whole):
     distances stay right on average and are off by about 1.6 %; equal vectors stay equal.
     """
 
-    def __init__(self, path: Path, side: int, device: torch.device) -> None:
+    def __init__(self, path: Path, side: int, device: torch.device, *, trust: bool) -> None:
         self.name = str(path)
         self.says = f"features of the network {path.name} at {side}×{side}"
         self.side = side
-        self.detector = ScriptDetector(self.name, path, device, perceptual=True)
+        self.detector = ScriptDetector(self.name, path, device, perceptual=True, trust=trust)
 
     def vectors(self, images: Pixels) -> Vectors:
         """Turn images, uint8 [N, side, side, C], into float32 [N, D], D at most 16384."""
@@ -224,7 +224,13 @@ def sketch(vectors: Vectors) -> Vectors:
 
 
 def open_space(
-    text: str, *, side: int, resolution: int | None, inner_face: bool, device: torch.device
+    text: str,
+    *,
+    side: int,
+    resolution: int | None,
+    inner_face: bool,
+    device: torch.device,
+    trust: bool = False,
 ) -> Space:
     """Find the feature space that `--features` means.
 
@@ -234,6 +240,7 @@ def open_space(
         resolution: pixels at which `pixels` and `structure` compare; None for 32.
         inner_face: compare the middle of the images only.
         device: where networks compute.
+        trust: open a TorchScript file, which is a program, whoever it is from.
 
     Raises:
         DatasetError: there is none, or it cannot be had.
@@ -252,7 +259,7 @@ def open_space(
     elif text.startswith("critic:"):
         space = CriticSpace(Path(text.removeprefix("critic:")), device)
     elif Path(text).is_file():
-        space = ScriptSpace(Path(text), side, device)
+        space = ScriptSpace(Path(text), side, device, trust=trust)
     else:
         raise DatasetError(
             f"there are no features {text}: give pixels, structure, critic:RUN or a TorchScript "

@@ -451,6 +451,20 @@ def test_mnist_of_wrong_sizes(tmp_path: Path, suffix: str) -> None:
     assert "one label for each" in fails(tmp_path / "in")
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_an_idx_file_that_claims_a_gigabyte_reserves_none(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / f"train-images-idx3-ubyte{suffix}"
+    data = struct.pack(">4B3I", 0, 0, 8, 3, 2**10, 2**10, 2**10) + bytes(5000)
+    path.write_bytes(gzip.compress(data) if suffix else data)
+    tracemalloc.start()
+    try:
+        assert "cut short" in fails(tmp_path / "in")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
 # Tables and JSON
 
 
@@ -516,6 +530,22 @@ def test_tables_that_are_none(tmp_path: Path, text: str) -> None:
         opened(tmp_path / "in", str(tmp_path / "t.csv"))
     assert str(tmp_path / "t.csv") in str(raised.value)
     assert len(str(raised.value)) < 600
+
+
+def test_sentences_do_not_repeat_long_names(tmp_path: Path) -> None:
+    name = "a" * 5000
+    columns = ",".join(landmarks._COLUMNS)
+    (tmp_path / "t.csv").write_text(f"name,{columns}\n{name},x,2,3,4,5,6,7,8\n")
+    (tmp_path / "t.json").write_text(json.dumps({name: {"image": {"file_path": 5}}}))
+    for table in ("t.csv", "t.json"):
+        with pytest.raises(DatasetError, match="points of") as raised:
+            landmarks.find_faces(["1.png"], "x", tmp_path / table)
+        assert len(str(raised.value)) < 400
+    (tmp_path / "a.csv").write_text(f"name,Male\n{name},2\n")
+    with pytest.raises(DatasetError, match="neither 1 nor -1") as raised:
+        making.write_zip(tmp_path / "in", {"1.png": PNG})
+        opened(tmp_path / "in", "Male", attributes=tmp_path / "a.csv")
+    assert len(str(raised.value)) < 400
 
 
 def test_large_tables_are_refused_before_they_are_read(tmp_path: Path) -> None:

@@ -119,7 +119,12 @@ class Layers(torch.nn.Module):
 def test_a_torchscript_network_gives_its_perceptual_layers(tmp_path: Path) -> None:
     torch.jit.script(Layers()).save(str(tmp_path / "vgg.pt"))  # type: ignore[no-untyped-call]
     space = open_space(
-        str(tmp_path / "vgg.pt"), side=32, resolution=None, inner_face=False, device=CPU
+        str(tmp_path / "vgg.pt"),
+        side=32,
+        resolution=None,
+        inner_face=False,
+        device=CPU,
+        trust=True,
     )
     assert isinstance(space, ScriptSpace)
     images = noise(70, 32, 32, 3)

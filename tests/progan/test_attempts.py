@@ -1,0 +1,111 @@
+"""Where a run tried again is part of what it is a function of."""
+
+import pytest
+import torch
+
+from progan import draws
+from progan.attempts import Attempts
+from progan.draws import Purpose
+from progan.errors import ProganError
+from progan.training import Trainer, train
+from tests.progan.making import Patterns, small_config
+from tests.progan.making import one_thread as one_thread
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_an_attempt_holds_from_where_it_began_until_another_begins_before_it() -> None:
+    attempts = Attempts().again(100).again(200)
+    assert [attempts.at(nimg) for nimg in (0, 99, 100, 199, 200, 10**9)] == [0, 0, 1, 1, 2, 2]
+    further_back = attempts.again(50)
+    assert further_back.begun == ((50, 3),)
+    assert [further_back.at(nimg) for nimg in (49, 50, 150, 250)] == [0, 3, 3, 3]
+    # The same place again is another attempt, and takes the place of the one before.
+    assert attempts.again(200).begun == ((100, 1), (200, 3))
+    assert (Attempts().count, attempts.count, further_back.count) == (0, 2, 3)
+    assert Attempts.of_history([{"nimg": 100}, {"nimg": 200}, {"nimg": 50}]) == further_back
+
+
+def test_a_checkpoint_holds_it_and_nothing_where_there_is_nothing() -> None:
+    attempts = Attempts().again(0).again(300)
+    assert Attempts.of_tensor(attempts.tensors()["attempts"]) == attempts
+    assert Attempts().tensors() == {}
+    assert Attempts.of_tensor(None) == Attempts()
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(3), torch.zeros(2, 2), torch.zeros(3, dtype=torch.int64),
+        torch.zeros(2, 3, dtype=torch.int64), torch.tensor([[5, 1], [5, 2]]),
+        torch.tensor([[5, 2], [6, 2]]), torch.tensor([[-1, 1]]), torch.tensor([[0, 0]]),
+        torch.tensor([[0, 2**40]]), torch.zeros(2**17, 2, dtype=torch.int64),
+    ],
+)  # fmt: skip
+def test_what_no_run_wrote_is_refused(tensor: torch.Tensor) -> None:
+    with pytest.raises(ProganError, match="attempts"):
+        Attempts.of_tensor(tensor)
+
+
+@pytest.mark.parametrize("nimg", [None, -1, "0", True, 0.5])
+def test_a_history_that_is_none_is_refused(nimg: object) -> None:
+    with pytest.raises(ProganError, match="went back"):
+        Attempts.of_history([{"nimg": nimg}])
+
+
+def test_another_attempt_draws_other_numbers_and_the_first_the_usual_ones() -> None:
+    place = (3, Purpose.CRITIC_LATENTS, 640)
+    usual = draws.normal(*place, (64,))
+    assert torch.equal(draws.normal(*place, (64,), attempt=0), usual)
+    assert not torch.isin(draws.normal(*place, (64,), attempt=1), usual).any()
+    uniform = draws.uniform(3, Purpose.MIXING, 640, 64)
+    assert not torch.isin(draws.uniform(3, Purpose.MIXING, 640, 64, attempt=1), uniform).any()
+    whole = draws.whole(3, Purpose.CRITIC_LABELS, 640, 64, 10**9)
+    other = draws.whole(3, Purpose.CRITIC_LABELS, 640, 64, 10**9, attempt=2)
+    assert not torch.isin(other, whole).any()
+
+
+def trained(attempts: Attempts, *, classes: int = 0, kimg: float = 0.16) -> Trainer:
+    config = small_config(kimg=kimg, label_size=classes)
+    trainer = Trainer(config, Patterns(classes=classes))
+    trainer.attempts = attempts
+    assert train(trainer)
+    return trainer
+
+
+def test_a_run_that_went_back_is_a_function_of_where_it_did() -> None:
+    straight = trained(Attempts(), classes=2, kimg=0.08)
+    first = trained(Attempts(), classes=2)
+    # Back to 80 images, and on with other noise.
+    again = Trainer(small_config(label_size=2, kimg=0.16), Patterns(classes=2))
+    again.restore(first.state(), 160)
+    again.restore(straight.state(), 80)
+    again.attempts = again.attempts.again(80)
+    again.round()
+    # Killed, and continued from its checkpoint.
+    continued = Trainer(again.config, again.data)
+    continued.restore({n: t.clone() for n, t in again.state().items()}, again.nimg)
+    assert continued.attempts == Attempts(((80, 1),))
+    assert train(continued)
+
+    repeated = trained(Attempts(((80, 1),)), classes=2)
+    assert repeated.state().keys() == continued.state().keys()
+    for name, tensor in repeated.state().items():
+        assert torch.equal(continued.state()[name], tensor), name
+    # All that is drawn differs, and so do the weights.
+    other = first.state()
+    assert not torch.equal(other["critic.blocks.2.conv.weight"],
+                           repeated.state()["critic.blocks.2.conv.weight"])  # fmt: skip
+
+
+def test_a_state_that_is_taken_up_forgets_what_was_skipped_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trainer = Trainer(small_config(), Patterns())
+    state = {n: t.clone() for n, t in trainer.state().items()}
+    trainer._worst_row += 20
+    trainer._skipped_now += 20
+    trainer.round()
+    trainer.restore(state, 0)
+    trainer.check()
+    assert (trainer.skipped, trainer.nimg, trainer.scalars()) == (0, 0, {})

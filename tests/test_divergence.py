@@ -1,0 +1,279 @@
+"""Training that goes bad, as the user meets it: stopped, taken back and tried again, or told of."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from progan.checkpoint import Checkpoints, read_model
+from progan.divergence import Detector
+from progan.objectives import critic_objective
+from progan.runs import read_rollbacks
+from progan.step import Step
+from progan.training import Trainer
+from tests.progan.making import Patterns, small_config
+from tests.starting import start, train_py
+from tests.test_train import TINY, Door
+from tests.test_train import dataset as dataset
+from tests.test_train import program as program
+from tests.test_train import undisturbed as undisturbed
+from tools.divergence import Judge, go_back
+
+# A window of two rounds of 16 images.
+WINDOW = 32
+PACE = ("--checkpoint-kimg", "0.048", "--sample-kimg", "10")
+# A bad attempt is one that shows scores out of all bounds once so many images are shown.
+BAD_FROM = 256
+
+
+def bad_scores(patch: Callable[[str, object], None], *, attempts: int) -> None:
+    """Let the first few attempts go bad; what the networks learn is not touched."""
+    usual = Trainer.scalars
+
+    def scalars(self: Trainer) -> dict[str, float]:
+        found = usual(self)
+        if not found:
+            return found
+        # Networks as small as these are far from what is usual.
+        found |= {"scores/gradient_norm": 1.0, "loss/gradient_penalty": 0.1}
+        bad = self.attempts.at(self.nimg) < attempts and self.nimg > BAD_FROM
+        return found | ({"scores/fake": -1e6} if bad else {})
+
+    patch("progan.divergence.WINDOW", WINDOW)
+    patch("progan.training.Trainer.scalars", scalars)
+
+
+def not_finite(patch: Callable[[str, object], None], *, attempts: int) -> None:
+    """Let the losses of the first few attempts be no numbers from some point on."""
+    usual, bad = Step.__call__, [False]
+
+    def step(self: Step, stage: Any, nimg: int) -> Any:
+        bad[0] = self.inputs.attempts.at(nimg) < attempts and nimg > BAD_FROM
+        return usual(self, stage, nimg)
+
+    def objective(*args: Any, **options: Any) -> Any:
+        loss, scalars = critic_objective(*args, **options)
+        return (loss * float("nan") if bad[0] else loss), scalars
+
+    patch("progan.step.Step.__call__", step)
+    patch("progan.step.critic_objective", objective)
+
+
+@pytest.fixture
+def patch(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, object], None]:
+    def put(name: str, value: object) -> None:
+        monkeypatch.setattr(name, value)
+
+    return put
+
+
+def states(run: Path) -> list[int]:
+    return [int(path.stem) for path in Checkpoints(run / "checkpoints").all()]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return dict(read_model(run).generator.state_dict())
+
+
+def test_a_run_that_goes_bad_stops_at_the_state_before(
+    program: Door,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, straight = tmp_path / "run", tmp_path / "straight"
+    with monkeypatch.context() as bad:
+        bad_scores(bad.setattr, attempts=1)
+        ended = program(dataset, run, *TINY, *PACE, "--keep", "1")
+    assert ended.status == 1
+    # The first bad window ends at 288 images; three are told of at 352.
+    assert "Error: training has diverged at 0.4 kimg: the critic's scores" in ended.err
+    assert f"{run} stands at 0.24 kimg, where nothing was wrong yet" in ended.err
+    assert "--on-divergence rollback" in ended.err and "Traceback" not in ended.err
+    assert states(run) == [240]
+    assert [path.name for path in (run / "checkpoints").glob("*.diverged")] == [
+        "000000000336.safetensors.diverged"
+    ]
+    assert read_model(run).trained["nimg"] == 240
+
+    # The same command without what was wrong goes on as if it had never been.
+    assert program(dataset, run, *TINY, *PACE).status == 0
+    assert program(dataset, straight, *TINY, *PACE).status == 0
+    assert all(torch.equal(weights(run)[n], t) for n, t in weights(straight).items())
+
+
+@pytest.mark.parametrize("going_bad", [bad_scores, not_finite])
+def test_a_rollback_is_another_attempt_and_the_run_a_function_of_it(
+    program: Door,
+    dataset: Path,
+    tmp_path: Path,
+    patch: Callable[[str, object], None],
+    going_bad: Callable[..., None],
+) -> None:
+    run, again = tmp_path / "run", tmp_path / "again"
+    going_bad(patch, attempts=1)
+    words = (*TINY, *PACE, "--on-divergence", "rollback")
+    ended = program(dataset, run, *words)
+    assert ended.status == 0, ended.err
+    assert ended.err.count("to try again with other noise (attempt 2)") == 1
+    (rollback,) = read_rollbacks(run)
+    expected = 240 if going_bad is bad_scores else 384
+    assert (rollback["nimg"], rollback["attempt"]) == (expected, 1)
+    assert rollback["diverged_nimg"] > expected and rollback["why"] in ended.err
+    assert f"Going back to {expected / 1000:g} kimg" in ended.err
+    # The log tells of the attempt that counts, each place once.
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["nimg"] for line in log] == list(range(16, 641, 16))
+    assert read_model(run).trained["nimg"] == 640
+
+    # From the history in config.json alone, with no checkpoint, the same bits come again.
+    again.mkdir()
+    shutil.copy(run / "config.json", again / "config.json")
+    if going_bad is not_finite:
+        return  # its first attempt would go bad again, whatever comes later
+    assert program(dataset, again, *words).status == 0
+    assert read_rollbacks(again) == [rollback]
+    assert all(torch.equal(weights(run)[n], t) for n, t in weights(again).items())
+
+
+def test_rollbacks_go_further_back_and_end(
+    program: Door, dataset: Path, tmp_path: Path, patch: Callable[[str, object], None]
+) -> None:
+    run = tmp_path / "run"
+    bad_scores(patch, attempts=100)
+    words = (*TINY, *PACE, "--on-divergence", "rollback", "--rollbacks", "2")
+    ended = program(dataset, run, *words)
+    assert ended.status == 1
+    assert "the run has gone back 2 times, as often as --rollbacks allows" in ended.err
+    assert [(each["nimg"], each["attempt"]) for each in read_rollbacks(run)] == [(240, 1), (192, 2)]
+    assert states(run)[-1] <= 240
+
+    # They are counted over the whole of the run: the same command has none left.
+    ended = program(dataset, run, *words)
+    assert ended.status == 1 and "Going back" not in ended.err
+    assert len(read_rollbacks(run)) == 2
+    # With one more it tries once more.
+    ended = program(dataset, run, *words[:-1], "3")
+    assert ended.status == 1 and "(attempt 4)" in ended.err
+    assert len(read_rollbacks(run)) == 3
+
+
+def test_a_run_that_goes_bad_before_its_first_checkpoint_begins_anew(
+    program: Door, dataset: Path, tmp_path: Path, patch: Callable[[str, object], None]
+) -> None:
+    bad_scores(patch, attempts=1)
+    words = (*TINY, "--checkpoint-kimg", "10", "--sample-kimg", "10")
+    ended = program(dataset, tmp_path / "run", *words, "--on-divergence", "rollback")
+    assert ended.status == 0, ended.err
+    assert "Going back to 0 kimg" in ended.err
+    assert [each["nimg"] for each in read_rollbacks(tmp_path / "run")] == [0]
+    assert read_model(tmp_path / "run").trained["nimg"] == 640
+
+
+def test_a_warning_is_given_once_and_training_goes_on(
+    program: Door, dataset: Path, tmp_path: Path, patch: Callable[[str, object], None]
+) -> None:
+    bad_scores(patch, attempts=1)
+    ended = program(dataset, tmp_path / "run", *TINY, *PACE, "--on-divergence", "warn")
+    assert ended.status == 0
+    assert ended.err.count("Warning: training has diverged at 0.4 kimg") == 1
+    assert states(tmp_path / "run")[-1] == 640
+    # What was there when nothing was wrong yet is still kept.
+    assert 240 in states(tmp_path / "run")
+
+
+# ---- several processes ----
+
+
+def broken_train_py(kind: str, *words: object) -> None:
+    """Run train.py with an attempt that goes bad, in a process of its own."""
+    patches = pytest.MonkeyPatch()
+
+    def put(name: str, value: object) -> None:
+        patches.setattr(name, value)
+
+    {"scores": bad_scores, "nan": not_finite}[kind](put, attempts=1)
+    train_py(*words)
+
+
+@pytest.mark.parametrize("kind", ["scores", "nan"])
+def test_all_processes_go_back_together(dataset: Path, tmp_path: Path, kind: str) -> None:
+    words = (*TINY, *PACE, "--adam-epsilon", "0.1", "--learning-rate", "0.001")
+    both = (kind, dataset, tmp_path / "two", *words, "--on-divergence", "rollback")
+    started = start(tmp_path, broken_train_py, [both, both])
+    assert started.statuses() == [0, 0], (started.said(0), started.said(1))
+    assert started.said(1) == ""
+    alone = start(tmp_path, broken_train_py, [(*both[:2], tmp_path / "one", *both[3:])])
+    assert alone.statuses() == [0], alone.said(0)
+    one, two = (read_rollbacks(tmp_path / name)[0] for name in ("one", "two"))
+    assert one["nimg"] == two["nimg"] and len(read_rollbacks(tmp_path / "two")) == 1
+    found, expected = weights(tmp_path / "two"), weights(tmp_path / "one")
+    assert max((found[name] - expected[name]).abs().max() for name in found) < 1e-4
+
+
+def test_all_processes_stop_together_and_one_says_why(dataset: Path, tmp_path: Path) -> None:
+    words = ("scores", dataset, tmp_path / "run", *TINY, *PACE)
+    started = start(tmp_path, broken_train_py, [words, words])
+    assert started.statuses() == [1, 1], (started.said(0), started.said(1))
+    assert started.said(0).count("Error: training has diverged") == 1
+    assert started.said(1) == ""
+    assert states(tmp_path / "run")[-1] == 240
+
+
+# ---- parts ----
+
+
+def test_the_newest_two_states_from_before_a_doubt_are_kept(tmp_path: Path) -> None:
+    trainer = Trainer(small_config(), Patterns())
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for nimg in (16, 32, 48):
+        checkpoints.save(trainer.state(), nimg)
+    checkpoints.doubtful_since = 50
+    for nimg in (64, 80, 96, 112):
+        checkpoints.save(trainer.state(), nimg)
+    assert [int(path.stem) for path in checkpoints.all()] == [32, 48, 96, 112]
+    checkpoints.doubtful_since = None
+    checkpoints.save(trainer.state(), 128)
+    assert [int(path.stem) for path in checkpoints.all()] == [112, 128]
+
+
+def test_a_run_that_goes_on_is_judged_as_one_that_was_never_interrupted(tmp_path: Path) -> None:
+    trainer = Trainer(small_config(), Patterns())
+    log = tmp_path / "log.jsonl"
+    bad = {"progress/level": 2, "progress/minibatch": 8, "loss/critic": 0.0, "scores/real": 1e6,
+           "scores/fake": 0.0}  # fmt: skip
+    lines = [json.dumps({"nimg": nimg} | bad) for nimg in (1000, 2000, 3000, 9000)]
+    others = ["half a li", "[" * 100_000, "5", '{"nimg": "x", "loss/critic": 1}', '{"nimg": 9}']
+    log.write_text("\n".join([*others, *lines]))
+    trainer.nimg = 3500
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    judge = Judge(trainer, log, checkpoints)
+    trainer.nimg = 3900
+    judge(trainer, bad)
+    assert checkpoints.doubtful_since == 1000
+    trainer.nimg = 4000
+    with pytest.raises(Exception, match=r"has diverged at 4\.0 kimg") as raised:
+        judge(trainer, bad)
+    assert raised.value.divergence.since == 1000  # type: ignore[attr-defined]
+
+
+def test_what_is_set_aside_gives_way_to_what_is_set_aside_next(tmp_path: Path) -> None:
+    trainer = Trainer(small_config(), Patterns())
+    checkpoints = Checkpoints(tmp_path)
+    detector = Detector(small_config())
+    for last in (1000, 2000):
+        for nimg in (16, last):
+            checkpoints.save(trainer.state(), nimg)
+        for nimg in (500, 1500, 2500, 3500):
+            found = detector.look(nimg, {"progress/level": 2, "loss/gradient_penalty": 99.0})
+        detector = Detector(small_config())
+        assert found is not None
+        assert go_back(trainer, found, checkpoints, beginning=lambda: trainer) is (last > 500)
+        assert trainer.nimg == 0
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "000000000016.safetensors.diverged", "000000002000.safetensors.diverged",
+    ]  # fmt: skip
