@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from progan.growth import FIRST_LEVEL, level_of
-from progan.layers import Scaled
+from progan.layers import Convolution, Scaled
 
 
 def refuse_fractions(**arguments: object) -> None:
@@ -61,6 +62,7 @@ class GrowingNetwork(nn.Module):
         self.fmap_max = fmap_max
         self.level = self.top_level
         self.fade = 1.0
+        self._fade_as_tensor: Tensor | None = None
 
     def maps(self, stage: int) -> int:
         """Give nf(stage), the number of feature maps; a block at level L works with nf(L - 1)."""
@@ -82,6 +84,36 @@ class GrowingNetwork(nn.Module):
         self.fade = float(fade)
         return self
 
+    def compute_in(self, precision: torch.dtype | None, *, channels_last: bool = False) -> Self:
+        """Choose the numbers that the convolutions compute in; gives the network itself.
+
+        Weights stay as they are, and so do what loses most by rounding and costs least: dense
+        layers, images that come out, scores, the mean of squares of the pixel norm, and the
+        minibatch standard deviation.
+
+        Args:
+            precision: torch.bfloat16 or torch.float16; None for the weights' own type.
+            channels_last: whether features lie in memory with the maps of a pixel together, as
+                the units of graphics cards that multiply matrices want them.
+        """
+        for part in self._wide():
+            for layer in part.modules():
+                if isinstance(layer, Convolution):
+                    layer.precision, layer.channels_last = precision, channels_last
+        return self
+
+    @contextmanager
+    def faded_by(self, fade: Tensor) -> Iterator[None]:
+        """Take the weight of the newest level from a tensor [] within the block.
+
+        What is recorded there can be done again with another weight. The network must be fading.
+        """
+        self._fade_as_tensor = fade
+        try:
+            yield
+        finally:
+            self._fade_as_tensor = None
+
     def active_parameters(self) -> list[nn.Parameter]:
         """List the parameters that take part where the network stands, in a fixed order."""
         return [parameter for module in self._active() for parameter in module.parameters()]
@@ -102,8 +134,18 @@ class GrowingNetwork(nn.Module):
             for layer in layers:
                 layer.shared = None
 
+    def _blend(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Mix what the level beneath gives with what the newest level gives."""
+        if self._fade_as_tensor is None:
+            return torch.lerp(coarse, fine, self.fade)
+        return torch.lerp(coarse, fine, self._fade_as_tensor.to(fine.dtype))
+
     def _active(self) -> list[nn.Module]:
         """List the parts that take part where the network stands, in a fixed order."""
+        raise NotImplementedError
+
+    def _wide(self) -> list[nn.Module]:
+        """List the parts whose convolutions have many numbers to compute."""
         raise NotImplementedError
 
     def _colour_levels(self) -> list[int]:

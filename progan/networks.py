@@ -117,6 +117,9 @@ class Generator(GrowingNetwork):
     def _active(self) -> list[nn.Module]:
         return self._parts(self.blocks, self.to_rgb)
 
+    def _wide(self) -> list[nn.Module]:
+        return [self.blocks]
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make images of the level at which the network stands.
 
@@ -144,7 +147,7 @@ class Generator(GrowingNetwork):
         images: Tensor = self.to_rgb[str(self.level)](x)
         if self.fade < 1:
             coarse = self.to_rgb[str(self.level - 1)](below)
-            images = torch.lerp(upscale(coarse), images, self.fade)
+            images = self._blend(upscale(coarse), images)
         return images
 
     def _with_labels(self, latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -257,6 +260,9 @@ class Critic(GrowingNetwork):
     def _active(self) -> list[nn.Module]:
         return self._parts(self.blocks, self.from_rgb)
 
+    def _wide(self) -> list[nn.Module]:
+        return [self.blocks, self.from_rgb]
+
     def forward(self, images: Tensor, minibatches: int = 1, *, flat: bool = False) -> Tensor:
         """Judge images of the level at which the network stands.
 
@@ -305,6 +311,6 @@ class Critic(GrowingNetwork):
             x = self.blocks[str(level)](found[-1], flat=flat)
             if level == self.level and self.fade < 1:
                 coarse = activate(self.from_rgb[str(level - 1)](downscale(images)), flat=flat)
-                x = torch.lerp(coarse, x, self.fade)
+                x = self._blend(coarse, x)
             found.append(x)
         return found
