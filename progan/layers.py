@@ -117,6 +117,8 @@ class Scaled(nn.Module):
         channels_last: whether images and kernels lie in memory with the maps of a pixel together.
     """
 
+    weight: nn.Parameter
+
     def __init__(self) -> None:
         super().__init__()
         self.shared: Tensor | None = None

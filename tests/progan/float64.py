@@ -1,5 +1,6 @@
 """Training in float64, where rounding errors stay too small to be amplified."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,34 +8,38 @@ import pytest
 import torch
 from torch import Tensor
 
-from progan import draws
+from progan import training
+from progan.inputs import Inputs
 from progan.parallel import joined
 from progan.training import Trainer
 from tests.progan.making import Patterns, small_config
 
 
-class PreciseTrainer(Trainer):
-    """A trainer whose images, latents and weights are float64."""
+class PreciseInputs(Inputs):
+    """Images, latents and mixing weights of float64."""
 
-    def _reals(self, *args: Any) -> tuple[Tensor, Tensor | None]:
-        images, labels = super()._reals(*args)
-        return images.double(), labels
+    def reals(self, *given: Any) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for images, labels in super().reals(*given):
+            yield images.double(), labels
 
-    def _latents(self, *args: Any) -> tuple[Tensor, Tensor | None]:
-        latents, labels = super()._latents(*args)
-        return latents.double(), labels
+    def latents(self, *given: Any) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for latents, labels in super().latents(*given):
+            yield latents.double(), labels
+
+    def mixing(self, *given: Any) -> Iterator[Tensor]:
+        for mixing in super().mixing(*given):
+            yield mixing.double()
 
 
 def train_to_files(folder: Path, rounds: int) -> None:
     """Train with classes, and save every process's state by its rank."""
     torch.set_default_dtype(torch.float64)
-    uniform = draws.uniform
     with pytest.MonkeyPatch.context() as patch, joined() as processes:
-        patch.setattr(draws, "uniform", lambda *given: uniform(*given).double())
+        patch.setattr(training, "Inputs", PreciseInputs)
         config = small_config(
             label_size=3, mbstd_group_size=2, learning_rate="0.001", fade_kimg="0.176", kimg=1
         )
-        trainer = PreciseTrainer(config, Patterns(classes=3), processes=processes)
+        trainer = Trainer(config, Patterns(classes=3), processes=processes)
         for _ in range(rounds):
             trainer.round()
         trainer.check()
