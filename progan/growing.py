@@ -157,24 +157,44 @@ class SharedWeights:
     """The weights that a network works with for several passes, and the way back to stored ones.
 
     Gradients of all passes meet in the weights that are worked with, and take the way back once.
+    They meet, and add up over parts of a minibatch, in the stored weights' type of number.
 
     Args:
         network: its layers work with the shared weights until they are released.
 
     Attributes:
+        network: whose they are.
         used: what takes part in the passes, in the order of the network's active parameters; where
             gradients are recorded, those of these are to be asked for.
     """
 
     def __init__(self, network: GrowingNetwork) -> None:
         layers = [m for part in network._active() for m in part.modules() if isinstance(m, Scaled)]
+        self.network = network
         self._layers = layers
-        self._made = [layer.working_weight() for layer in layers]
+        self._made = [layer.scaled_weight() for layer in layers]
         place = {parameter: n for n, parameter in enumerate(network.active_parameters())}
         self._places = [place[layer.weight] for layer in layers]
+        self._bias_places = [place[layer.bias] for layer in layers]
         self.used: list[Tensor] = list(place)
-        for layer, made, at in zip(layers, self._made, self._places, strict=True):
-            layer.shared = self.used[at] = made.detach().requires_grad_(made.requires_grad)
+        for layer, made in zip(layers, self._made, strict=True):
+            self.used[place[layer.weight]] = made.detach().requires_grad_(made.requires_grad)
+            self.used[place[layer.bias]] = layer.bias.detach().requires_grad_(made.requires_grad)
+        self._hand_out(self.used)
+
+    def _hand_out(self, used: Sequence[Tensor]) -> None:
+        for layer, at, bias_at in zip(self._layers, self._places, self._bias_places, strict=True):
+            layer.shared = layer.cast(used[at])
+            layer.shared_bias = layer.cast(used[bias_at])
+
+    @contextmanager
+    def replaced(self, used: Sequence[Tensor]) -> Iterator[None]:
+        """Let the layers work with other tensors, shaped as `used`, within the block."""
+        self._hand_out(used)
+        try:
+            yield
+        finally:
+            self._hand_out(self.used)
 
     def gradients(self, of_used: Sequence[Tensor]) -> list[Tensor]:
         """Turn gradients of `used` into those of the network's active parameters, once."""
@@ -188,4 +208,4 @@ class SharedWeights:
     def release(self) -> None:
         """Let the network's layers make their weights themselves again."""
         for layer in self._layers:
-            layer.shared = None
+            layer.shared = layer.shared_bias = None

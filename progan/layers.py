@@ -112,16 +112,19 @@ class Scaled(nn.Module):
 
     Attributes:
         shared: the weight to work with, if somebody keeps it for several passes.
+        shared_bias: likewise the bias, in the type to compute in.
         precision: the type to compute in; None for the stored weight's. Weights are stored, and
             learn, in theirs: small steps would be lost in rounding to a smaller one.
         channels_last: whether images and kernels lie in memory with the maps of a pixel together.
     """
 
     weight: nn.Parameter
+    bias: nn.Parameter
 
     def __init__(self) -> None:
         super().__init__()
         self.shared: Tensor | None = None
+        self.shared_bias: Tensor | None = None
         self.precision: torch.dtype | None = None
         self.channels_last = False
 
@@ -131,11 +134,19 @@ class Scaled(nn.Module):
 
     def working_weight(self) -> Tensor:
         """Make the weight to work with out of the stored one."""
-        weight = self.scaled_weight()
+        return self.cast(self.scaled_weight())
+
+    def cast(self, scaled: Tensor) -> Tensor:
+        """Bring a scaled weight, or a bias, to the type to compute in, and its order in memory."""
         if self.precision is None and not self.channels_last:
-            return weight
-        form = torch.channels_last if self.channels_last else torch.preserve_format
-        return weight.to(self.precision or weight.dtype, memory_format=form)
+            return scaled
+        last = self.channels_last and scaled.ndim == 4
+        form = torch.channels_last if last else torch.preserve_format
+        return scaled.to(self.precision or scaled.dtype, memory_format=form)
+
+    def working_bias(self) -> Tensor:
+        """Give the bias in the type to compute in."""
+        return self.cast(self.bias) if self.shared_bias is None else self.shared_bias
 
     def _weight(self) -> Tensor:
         return self.working_weight() if self.shared is None else self.shared
@@ -176,7 +187,7 @@ class Dense(Scaled):
         x = self._like(weight, x)
         if len(self.bias) != len(weight):
             return F.linear(x, weight)
-        return F.linear(x, weight, self.bias)
+        return F.linear(x, weight, self.working_bias())
 
 
 class Convolution(Scaled):
@@ -228,7 +239,7 @@ class Convolution(Scaled):
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs, H, W] to [N, outputs, H, W]."""
         weight = self._weight()
-        x, bias = self._like(weight, x), self.bias.to(weight.dtype)
+        x, bias = self._like(weight, x), self.working_bias()
         if self.transformed:
             return convolve(TILES, x, weight, bias)
         return F.conv2d(x, weight, bias, padding=self.padding)
@@ -275,7 +286,7 @@ class UpConvolution(Convolution):
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs, H, W] to [N, outputs, 2H, 2W]."""
         weight = self._weight()
-        x, bias = self._like(weight, x), self.bias.to(weight.dtype)
+        x, bias = self._like(weight, x), self.working_bias()
         if not self.fused:
             return F.conv2d(upscale(x), weight, bias, padding=1)
         if self.transformed:
@@ -311,7 +322,7 @@ class DownConvolution(Convolution):
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs, H, W] to [N, outputs, H/2, W/2]."""
         weight = self._weight()
-        x, bias = self._like(weight, x), self.bias.to(weight.dtype)
+        x, bias = self._like(weight, x), self.working_bias()
         if not self.fused:
             return downscale(F.conv2d(x, weight, bias, padding=1))
         if self.transformed:

@@ -32,7 +32,7 @@ class FirstGeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs] to [N, maps, 4, 4]."""
-        x = self.dense(x).reshape(-1, self.maps, 4, 4) + self.dense.bias.reshape(-1, 1, 1)
+        x = self.dense(x).reshape(-1, self.maps, 4, 4) + self.dense.working_bias().reshape(-1, 1, 1)
         x = normalize_pixels(activate(x))
         return normalize_pixels(activate(self.conv(x)))
 

@@ -1,4 +1,4 @@
-"""Half precision: its names, and what keeps its gradients from vanishing (PAPER: appendix B).
+"""Half precision: its names, and what keeps its gradients from vanishing (PAPER: half precision).
 
 float16 reaches from 6·10⁻⁸ to 65504, and many gradients are smaller. So the loss is multiplied by a
 large number before gradients are taken, and they are divided by it afterwards, in float32. How
