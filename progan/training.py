@@ -36,8 +36,18 @@ def crossed(before: int, now: int, kimg: float) -> bool:
     return now // interval > before // interval
 
 
-def build(config: Config, device: torch.device) -> tuple[Generator, Critic, Generator]:
-    """Build generator, critic and average generator; their weights follow from the seed."""
+def build(
+    config: Config, device: torch.device | None = None
+) -> tuple[Generator, Critic, Generator]:
+    """Build generator, critic and average generator; their weights follow from the seed.
+
+    Args:
+        config: the run.
+        device: where to move them; by default they stay where they are made.
+
+    Raises:
+        ProganError: the networks cannot be built.
+    """
     shared: dict[str, Any] = {
         "resolution": config.resolution,
         "num_channels": config.num_channels,
@@ -56,7 +66,10 @@ def build(config: Config, device: torch.device) -> tuple[Generator, Critic, Gene
         average = Generator(**shared, latent_size=config.latent_size)
     average.load_state_dict(generator.state_dict())
     average.requires_grad_(False)
-    return generator.to(device), critic.to(device), average.to(device)
+    if device is not None:
+        for network in (generator, critic, average):
+            network.to(device)
+    return generator, critic, average
 
 
 class Trainer:
