@@ -189,12 +189,16 @@ class SharedWeights:
 
     @contextmanager
     def replaced(self, used: Sequence[Tensor]) -> Iterator[None]:
-        """Let the layers work with other tensors, shaped as `used`, within the block."""
-        self._hand_out(used)
+        """Let other tensors, shaped as `used`, take its place within the block."""
+        before = self.used, [(layer.shared, layer.shared_bias) for layer in self._layers]
+        self.used = list(used)
+        self._hand_out(self.used)
         try:
             yield
         finally:
-            self._hand_out(self.used)
+            self.used = before[0]
+            for layer, (weight, bias) in zip(self._layers, before[1], strict=True):
+                layer.shared, layer.shared_bias = weight, bias
 
     def gradients(self, of_used: Sequence[Tensor]) -> list[Tensor]:
         """Turn gradients of `used` into those of the network's active parameters, once."""

@@ -167,8 +167,8 @@ class Generator(GrowingNetwork):
                 f"[{len(latents)}, {self.label_size}], not {labels.dtype} {list(labels.shape)}"
             )
         # Elsewhere than on the CPU, to look at the numbers would stop the device at every step; and
-        # there are none to look at while the network is traced for export.
-        looked_at = labels.is_cpu and not torch.compiler.is_exporting()
+        # there are none to look at while the network is recorded for export or compilation.
+        looked_at = labels.is_cpu and not torch.compiler.is_exporting() and type(labels) is Tensor
         if looked_at and not bool(((labels >= 0) & (labels < self.label_size)).all()):
             raise ValueError(f"labels must lie from 0 to {self.label_size - 1}")
         one_hot = F.one_hot(labels.long(), self.label_size).to(latents.dtype)

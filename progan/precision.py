@@ -10,6 +10,7 @@ those of equalized layers are products; and what it keeps in float32 between two
 as the pixel norm, would be read from and written to memory twice as wide.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -35,6 +36,15 @@ def computing_type(name: str) -> torch.dtype | None:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}")
     dtype: torch.dtype = getattr(torch, name)
     return None if dtype == torch.float32 else dtype
+
+
+def penalty_scale(name: str, level: int, target: float) -> float:
+    """Give the power of two that gradients by pixels are to be multiplied by in a precision.
+
+    A norm over all pixels of a level is to become `target`, so that single numbers are about
+    `target` / 2**level, near the end of float16's reach. By this they become about one.
+    """
+    return 2.0 ** (level - round(math.log2(target))) if name == "float16" else 1.0
 
 
 class LossScale:
