@@ -16,7 +16,7 @@ import click
 from datasets import door
 from datasets.errors import DatasetError
 from datasets.landing import landing
-from progan.config import PRESETS, Config, begun_with, preset
+from progan.config import PRECISIONS, PRESETS, Config, begun_with, preset
 from progan.errors import ProganError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _MAY_CHANGE = {"kimg"}
 # What the dataset or the preset says, and no option of its own.
 _NO_OPTION = {"preset", "num_channels", "label_size", "resolution"}
+_CHOICES = {"precision": PRECISIONS}
 
 
 def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -45,6 +46,8 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
         else:
             typed = int if kind == int | None else kind
             metavar = "N[,RESOLUTION:N…]" if typed is str else None
+            if name in _CHOICES:
+                typed, metavar = click.Choice(_CHOICES[name]), None
             option = click.option(
                 f"--{dashed}", name, type=typed, metavar=metavar, default=None, help=sentence
             )
@@ -70,6 +73,13 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @_setting_options
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Let PyTorch's compiler make fewer and larger kernels: takes minutes whenever a level "
+    "begins to fade in or is faded in, and changes weights by rounding.",
+)
 @click.option(
     "--checkpoint-kimg",
     type=door.Number(min=0.001),
@@ -144,6 +154,7 @@ def main(
     run: Path,
     preset_name: str,
     device: str,
+    compiled: bool,
     checkpoint_kimg: float | None,
     checkpoint_minutes: float,
     keep: int,
@@ -193,7 +204,7 @@ def main(
             detector=detector,
             watch_memorization=watch_memorization,
         )
-        _train(config, data, run, where, processes, pace)
+        _train(config, data, run, where, processes, pace, compiled=compiled)
 
 
 @contextmanager
@@ -364,11 +375,13 @@ def _new_config(
 
 def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -> Config:
     """Take up a run's configuration; refuse options that would make it another run."""
+    # A run may be older than a setting, which it began without, and so with its default.
+    begun = Config.from_json(saved).to_json()
     for name, value in given.items():
-        if name not in _MAY_CHANGE and saved.get(name) != value:
+        if name not in _MAY_CHANGE and begun[name] != value:
             raise click.UsageError(
                 f"--{name.replace('_', '-')} {value} cannot be changed in {run}, which began with "
-                f"{saved.get(name)}: leave the option away, or begin another run"
+                f"{begun[name]}: leave the option away, or begin another run"
             )
     return Config.from_json(saved | {n: v for n, v in given.items() if n in _MAY_CHANGE})
 
@@ -440,14 +453,23 @@ def _train(
     device: "torch.device",
     processes: "Processes",
     pace: "Pace",
+    *,
+    compiled: bool,
 ) -> None:
     """Train from where RUN stands to the end, or until a signal."""
     from datasets.stream import Stream
     from progan.checkpoint import Checkpoints
+    from progan.passes import Compiled, Direct
     from progan.training import Trainer, train
 
     stop = _StopSignals(processes)
-    trainer = Trainer(config, Stream(data, seed=config.seed), device=device, processes=processes)
+    trainer = Trainer(
+        config,
+        Stream(data, seed=config.seed),
+        device=device,
+        processes=processes,
+        passes=Compiled() if compiled else Direct(),
+    )
     checkpoints = Checkpoints(
         run / "checkpoints", keep=pace.keep, milestone_kimg=pace.milestone_kimg
     )

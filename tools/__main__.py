@@ -571,6 +571,8 @@ def neighbours(
 @click.option("--share-fakes", is_flag=True, help="Make fakes once for both networks.")
 @click.option("--no-penalty-curvature", is_flag=True, help="As train.py has it.")
 @click.option("--penalty-interval", type=click.IntRange(1), default=1, show_default=True)
+@options.training_precision
+@click.option("--compile", "compiled", is_flag=True, help="As train.py has it.")
 @click.option("--plain", is_flag=True, help="Convolve directly, for comparison.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option("--json", "json_file", type=options.PATH, help="Write the figures to this file.")
@@ -586,6 +588,8 @@ def bench(
     share_fakes: bool,
     no_penalty_curvature: bool,
     penalty_interval: int,
+    precision: str,
+    compiled: bool,
     plain: bool,
     repeats: int,
     json_file: Path | None,
@@ -610,9 +614,19 @@ def bench(
         share_fakes=share_fakes,
         penalty_curvature=not no_penalty_curvature,
         penalty_interval=penalty_interval,
+        precision=precision,
     )
     with plain_convolutions() if plain else nullcontext():
-        work.tell(config, levels, where, repeats, json_file, plot, overwrite=overwrite)
+        work.tell(
+            config,
+            levels,
+            where,
+            repeats,
+            json_file,
+            plot,
+            compiled=compiled,
+            overwrite=overwrite,
+        )
 
 
 @main.command("import-official")

@@ -14,7 +14,7 @@ from progan.convolution import plain_convolutions
 from progan.training import Trainer
 from tests.progan.making import one_thread as one_thread
 from tests.tools.conftest import Tool
-from tools.bench import CountOperations, _Noise
+from tools.bench import CountOperations, Noise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -68,7 +68,7 @@ def test_a_step_computes_no_gradient_that_is_not_used(
         fmap_max=64,
         **settings,
     )
-    trainer = Trainer(config, _Noise(config))
+    trainer = Trainer(config, Noise(config))
     with plain_convolutions():
         with CountOperations() as critic, torch.no_grad():
             trainer.critic(torch.randn(16, 3, 16, 16))
