@@ -77,7 +77,8 @@ def bytes_per_image(config: Config, level: int, device: torch.device) -> float:
     trainer = Trainer(at_once, Noise(config), device=device)
     with CountBytes() as counted:
         trainer.round()
-    return counted.total / trainer.stage.minibatch
+    total: int = counted.total
+    return total / trainer.stage.minibatch
 
 
 def rows(

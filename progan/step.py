@@ -20,22 +20,7 @@ from progan.objectives import Scalars, critic_objective, generator_objective
 from progan.parallel import Processes
 from progan.passes import Direct, Found, Passes
 from progan.precision import LossScale, penalty_scale
-
-
-def divided(rows: Tensor, group_size: int, count: int) -> list[Tensor]:
-    """Divide rows of a minibatch into parts that keep its groups whole.
-
-    Args:
-        rows: as `Processes.share` gives them: sample i belongs to group i mod (N / group size).
-        group_size: samples that the minibatch standard deviation compares.
-        count: parts; at most as many as there are groups.
-
-    Returns:
-        Rows of each part, in the same order as `rows`; the first ones may have a group more.
-    """
-    groups = rows.reshape(min(group_size, len(rows)), -1)
-    count = min(count, groups.shape[1])
-    return [part.flatten() for part in groups.tensor_split(count, dim=1)]
+from progan.splitting import Split, divided
 
 
 class _Sum:
@@ -84,7 +69,7 @@ class Step:
         generator, critic, average: the networks, which stand where the step's stage says.
         generator_adam, critic_adam: their optimizers.
         processes: those that share the minibatch.
-        parts: in how many parts this process takes its share, by level; in one where none is named.
+        splits: how this process splits its share, by level; not at all where none is named.
             Weights do not depend on it, but for rounding.
         passes: how passes through the networks are done; likewise.
 
@@ -103,7 +88,7 @@ class Step:
         generator_adam: torch.optim.Adam,
         critic_adam: torch.optim.Adam,
         processes: Processes,
-        parts: Mapping[int, int],
+        splits: Mapping[int, Split],
         passes: Passes | None = None,
     ) -> None:
         self.config = config
@@ -114,7 +99,7 @@ class Step:
         self.generator_adam = generator_adam
         self.critic_adam = critic_adam
         self.processes = processes
-        self.parts = parts
+        self.splits = splits
         self.passes = passes or Direct()
         self.scales: dict[str, LossScale] = {}
         if config.precision == "float16":
@@ -132,18 +117,26 @@ class Step:
             all processes. Gradients that only a smaller loss scale is needed for do not count.
         """
         rows = self.processes.share(stage.minibatch, self.config.mbstd_group_size)
-        parts = divided(rows, self.config.mbstd_group_size, self.parts.get(stage.level, 1))
-        with self.generator.shared_weights() as weights:
-            scalars, critic_failed, fakes = self._teach_critic(weights, stage, nimg, parts)
+        split = self.splits.get(stage.level, Split())
+        parts = divided(rows, self.config.mbstd_group_size, split.parts)
+        with self.generator.shared_weights(split.at_once) as weights:
+            scalars, critic_failed, fakes = self._teach_critic(
+                weights, stage, nimg, parts, split.at_once
+            )
             self._update_average()
-            found = self._look_at_fakes(weights, stage, nimg, parts, fakes)
+            found = self._look_at_fakes(weights, stage, nimg, parts, split.at_once, fakes)
         generator_failed = self._descend("generator", self.generator_adam, found)
         scalars |= found.scalars
         self.processes.average_(list(scalars.values()))
         return scalars, torch.maximum(critic_failed, generator_failed)
 
     def _teach_critic(
-        self, makers: SharedWeights, stage: Stage, nimg: int, parts: Sequence[Tensor]
+        self,
+        makers: SharedWeights,
+        stage: Stage,
+        nimg: int,
+        parts: Sequence[Tensor],
+        at_once: int | None,
     ) -> tuple[Scalars, Tensor, Tensor | None]:
         """Train the critic; gives its fakes with their graph, too, if they are to be used again."""
         config = self.config
@@ -177,7 +170,7 @@ class Step:
                 fake_labels=fake_labels,
             )
 
-        with self.critic.shared_weights() as weights:
+        with self.critic.shared_weights(at_once) as weights:
             found = _Sum(weights, sum(map(len, parts)))
             for (reals, real_labels), (latents, labels), mixing in zip(
                 self.inputs.reals(stage, nimg, parts),
@@ -203,6 +196,7 @@ class Step:
         stage: Stage,
         nimg: int,
         parts: Sequence[Tensor],
+        at_once: int | None,
         fakes: Tensor | None,
     ) -> _Sum:
         """Find what the generator learns from the critic; makes fakes where none are given."""
@@ -217,7 +211,7 @@ class Step:
                 self.critic, images, label_weight=self.config.label_weight, labels=labels
             )
 
-        with self.critic.shared_weights() as judges:
+        with self.critic.shared_weights(at_once) as judges:
             for tensors in self.inputs.latents(*of, stage, nimg, parts):
                 samples = len(tensors[0])
                 factor = self._factor("generator", found.share(samples))

@@ -19,6 +19,7 @@ from progan.objectives import Scalars
 from progan.parallel import Processes
 from progan.passes import Passes
 from progan.precision import computing_type
+from progan.splitting import Split
 from progan.step import Step
 
 MAX_SKIPPED_IN_A_ROW = 20
@@ -87,14 +88,16 @@ class Trainer:
         data: hands out the real images.
         device: where to compute.
         processes: the processes that share the work.
-        parts: in how many parts this process takes its share of the minibatch, by level; in one
-            where none is named. Needs less memory, and changes no weight but for rounding.
-        passes: how passes through the networks are done; changes no weight but for rounding.
+        splits: how this process splits its share of the minibatch to need less memory, by level;
+            not at all where none is named. No weight changes but for rounding.
+        passes: how passes through the networks are done; likewise.
 
     Attributes:
         nimg: real images shown so far.
         stage: where training stands.
         generator, critic, average: the networks, standing at that stage.
+        step: what trains them on one minibatch.
+        splits: how a minibatch is split, by level.
         skipped: steps that were not applied because something was not finite.
     """
 
@@ -105,20 +108,21 @@ class Trainer:
         *,
         device: torch.device | None = None,
         processes: Processes | None = None,
-        parts: Mapping[int, int] | None = None,
+        splits: Mapping[int, Split] | None = None,
         passes: Passes | None = None,
     ) -> None:
         self.config = config
         self.data = data
         self.device = device or torch.device("cpu")
         self.processes = processes or Processes()
+        self.splits = dict(splits or {})
         self.generator, self.critic, self.average = build(config, self.device)
         self.generator_adam = self._adam(self.generator)
         self.critic_adam = self._adam(self.critic)
         for phase in config.schedule.phases():  # refuse now what would fail days later
             minibatch = int(config.schedule.minibatch[phase.level])
             self.processes.share(minibatch, config.mbstd_group_size)
-        self._step = Step(
+        self.step = Step(
             config,
             Inputs(config, data, latent_size=self.generator.latent_size, device=self.device),
             self.generator,
@@ -127,7 +131,7 @@ class Trainer:
             generator_adam=self.generator_adam,
             critic_adam=self.critic_adam,
             processes=self.processes,
-            parts=parts or {},
+            splits=self.splits,
             passes=passes,
         )
         self.skipped = 0
@@ -173,7 +177,7 @@ class Trainer:
         stage = self.stage
         nimg = self.nimg
         for _ in range(self.config.minibatch_repeats):
-            self._note(*self._step(stage, nimg))
+            self._note(*self.step(stage, nimg))
             nimg += stage.minibatch
         self._move_to(nimg)
         if self.stage.phase != stage.phase:
@@ -227,7 +231,7 @@ class Trainer:
             for name, parameter in network.named_parameters():
                 for key, value in adam.state.get(parameter, {}).items():
                     tensors[f"{part}.{name}.{key}"] = value.detach()
-        for part, scale in self._step.scales.items():
+        for part, scale in self.step.scales.items():
             for name, tensor in scale.state().items():
                 tensors[f"{part}_loss.{name}"] = tensor
         return tensors
@@ -257,7 +261,7 @@ class Trainer:
                     if value is None or value.shape != shape or value.dtype != torch.float32:
                         raise ProganError(f"the checkpoint does not fit: {part}.{name}.{key}")
                     adam.state[parameter][key] = value.to(self.device, copy=True)
-        for part, scale in self._step.scales.items():
+        for part, scale in self.step.scales.items():
             for name, tensor in scale.state().items():
                 saved = left.pop(f"{part}_loss.{name}", None)
                 if saved is None or saved.shape != tensor.shape or saved.dtype != tensor.dtype:

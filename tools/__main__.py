@@ -67,6 +67,7 @@ def _kind_of_output(out: Path, format_name: str | None, grid: bool) -> str:
     "single pictures have classes as often as the training images.",
 )
 @options.truncation
+@options.drawing_precision
 @options.device
 @options.overwrite
 def generate(
@@ -79,6 +80,7 @@ def generate(
     format_name: str | None,
     class_names: tuple[str, ...],
     truncation: float,
+    precision: str,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -124,22 +126,24 @@ def generate(
         if points is None:
             points = latents_of_seeds(numbers, loaded.generator.latent_size)
         faces = work.FacesAtHand(*rows.lay_out(points))
+    # Numbers are the network's own, in float32, unless something else is asked for.
+    precision = "float32" if kind == "array" and precision == "auto" else precision
+    some = faces.part(0, min(faces.count, work.PICTURES_COMPARED))
+    generator = drawing.quickest(loaded.generator, *some, precision=precision)
     if kind == "sheet":
         if grid and faces.count > grid[0] * grid[1]:
             raise click.BadParameter(
                 f"{faces.count} pictures do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
             )
         columns = rows.columns if rows else grid[0] if grid else min(8, faces.count)
-        work.generate_grid(
-            loaded.generator, faces, out, columns=columns, zoom=zoom, overwrite=overwrite
-        )
+        work.generate_grid(generator, faces, out, columns=columns, zoom=zoom, overwrite=overwrite)
     elif kind == "array":
-        work.generate_array(loaded.generator, faces, out, overwrite=overwrite)
+        work.generate_array(generator, faces, out, overwrite=overwrite)
     else:
         word = "seed" if latents_file is None else "latent"
         names = work.picture_names(word, numbers, classes)
         suffix = ".jpg" if format_name == "jpeg" else ".png"
-        work.generate_files(loaded.generator, faces, names, out, suffix=suffix, overwrite=overwrite)
+        work.generate_files(generator, faces, names, out, suffix=suffix, overwrite=overwrite)
     click.echo(f"{faces.count} pictures: {out}")
     if rows:
         shown = [names_of_classes(loaded)[number] for number in rows.classes]
@@ -197,6 +201,7 @@ def generate(
     help="Go from --class to this class, where the film is half over, and back.",
 )
 @options.truncation
+@options.drawing_precision
 @options.device
 @options.overwrite
 def video(
@@ -214,6 +219,7 @@ def video(
     class_name: str | None,
     to_class: str | None,
     truncation: float,
+    precision: str,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -264,6 +270,7 @@ def video(
         fps=fps,
         quality=quality,
         zoom=zoom,
+        precision=precision,
         overwrite=overwrite,
     )
     click.echo(f"{frames} frames, {frames / fps:g} s: {out}")

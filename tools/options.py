@@ -32,6 +32,15 @@ training_precision = click.option(
     help="What the convolutions compute in.",
 )
 
+drawing_precision = click.option(
+    "--precision",
+    type=click.Choice(("auto", *PRECISIONS)),
+    default="auto",
+    show_default=True,
+    help="What the convolutions compute in. auto: on a GPU float16, if some of the pictures are "
+    "the same to one grey level of 256 as in float32; else float32.",
+)
+
 
 class Seeds(click.ParamType[list[int]]):
     """Seeds such as `0-63` or `1,5,9-12`."""

@@ -133,7 +133,7 @@ def test_inputs_made_ahead_change_no_bit() -> None:
     states = []
     for early in (False, True):
         trainer = Trainer(config, Patterns(classes=3))
-        inputs = trainer._step.inputs
+        inputs = trainer.step.inputs
         inputs._ahead = Ahead(inputs._made, CPU, ahead=early)
         while trainer.nimg < 160:  # through a held level, a fade, and into the next phase
             trainer.round()
@@ -196,7 +196,7 @@ def test_a_step_asks_the_device_nothing(precision: str) -> None:
     for _ in range(5):
         trainer.round()
     with Questions() as questions:
-        trainer._step(trainer.stage, trainer.nimg)
+        trainer.step(trainer.stage, trainer.nimg)
     assert questions.asked == []
     with Questions() as questions:
         trainer.check()  # what is noticed here would be noticed there

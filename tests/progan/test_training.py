@@ -194,8 +194,8 @@ def test_a_run_in_half_precision_is_taken_up_again_bit_for_bit(precision: str) -
     for _ in range(4):
         first.round()
     if precision == "float16":  # as after overflows, and a step before it grows again
-        first._step.scales["critic"].scale.fill_(64.0)
-        first._step.scales["critic"].good_steps.fill_(1999.0)
+        first.step.scales["critic"].scale.fill_(64.0)
+        first.step.scales["critic"].good_steps.fill_(1999.0)
     saved = {name: tensor.clone() for name, tensor in first.state().items()}
     undisturbed = finished(first)
     second = Trainer(config, data)
@@ -222,7 +222,7 @@ def test_training_in_half_precision_follows_float32(precision: str) -> None:
     exact = Trainer(small_config(**settings), Patterns())
     found = Trainer(small_config(**settings, precision=precision), Patterns())
     begun = {name: tensor.clone() for name, tensor in exact.state().items()}
-    for scale in found._step.scales.values():
+    for scale in found.step.scales.values():
         scale.scale.fill_(1024.0)  # no step is left out while a good one is looked for
     finished(exact)
     finished(found)
@@ -241,7 +241,7 @@ def test_training_in_half_precision_follows_float32(precision: str) -> None:
 def test_a_loss_scale_that_is_too_large_is_found_out_and_is_no_breakdown() -> None:
     trainer = Trainer(small_config(precision="float16", kimg=100.0), Patterns())
     before = {name: tensor.clone() for name, tensor in trainer.state().items()}
-    for scale in trainer._step.scales.values():
+    for scale in trainer.step.scales.values():
         # Gradients are beyond float16's reach until it has been halved often enough.
         scale.scale.fill_(2.0**60)
     for _ in range(3):
