@@ -284,3 +284,22 @@ def test_a_fade_in_a_tensor_gives_the_same_bits() -> None:
             assert torch.equal(generator(points), images)
             assert torch.equal(critic(images), scores)
         assert not torch.equal(generator(points), images)
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_passes_that_are_computed_again_are_the_same_in_half_precision(half: torch.dtype) -> None:
+    generator, critic = networks()
+    images = torch.randn(8, 3, 32, 32)
+    for network in (generator, critic):
+        network.compute_in(half)
+    found = []
+    for at_once in (None, 4):
+        with critic.shared_weights(at_once) as weights:
+            gradients = torch.autograd.grad(gradient_norms(critic, images).sum(), weights.used,
+                                            allow_unused=True)  # fmt: skip
+        found.append(gradients)
+    for one, other in zip(*found, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            assert one.dtype == torch.float32
+            assert (one - other).norm() <= 4 * ROUNDING[half] * one.norm()

@@ -16,7 +16,8 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "generate", "video", "timelapse", "neighbours", "export", "import-official"]
+    "verb",
+    ["", "generate", "video", "timelapse", "neighbours", "export", "import-official", "project"],
 )
 def test_help_waits_for_nothing(verb: str) -> None:
     # A new process: in this one, everything has been imported.
