@@ -16,7 +16,7 @@ import click
 from datasets import door
 from datasets.errors import DatasetError
 from datasets.landing import clear_unlanded, landing
-from progan.config import PRESETS, Config, begun_with, preset
+from progan.config import PRECISIONS, PRESETS, Config, begun_with, preset
 from progan.errors import ProganError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _MAY_CHANGE = {"kimg"}
 # What the dataset or the preset says, and no option of its own.
 _NO_OPTION = {"preset", "num_channels", "label_size", "resolution"}
+_CHOICES = {"precision": PRECISIONS}
 
 
 def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -50,6 +51,8 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
         else:
             typed = int if kind == int | None else kind
             metavar = "N[,RESOLUTION:N…]" if typed is str else None
+            if name in _CHOICES:
+                typed, metavar = click.Choice(_CHOICES[name]), None
             option = click.option(
                 f"--{dashed}", name, type=typed, metavar=metavar, default=None, help=sentence
             )
@@ -92,6 +95,13 @@ class _Parts(click.ParamType[int | None]):
 )
 @_setting_options
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Let PyTorch's compiler make fewer and larger kernels: takes minutes whenever a level "
+    "begins to fade in or is faded in, and changes weights by rounding.",
+)
 @click.option(
     "--checkpoint-kimg",
     type=door.Number(min=0.001),
@@ -210,6 +220,7 @@ def main(
     run: Path,
     preset_name: str,
     device: str,
+    compiled: bool,
     checkpoint_kimg: float | None,
     checkpoint_minutes: float,
     keep: int,
@@ -273,7 +284,18 @@ def main(
             watch_memorization=watch_memorization,
         )
         with _only_training(run, begun_before, processes):
-            _train(config, data, run, where, processes, pace, thrift, on_divergence, rollbacks)
+            _train(
+                config,
+                data,
+                run,
+                where,
+                processes,
+                pace,
+                thrift,
+                on_divergence,
+                rollbacks,
+                compiled=compiled,
+            )
 
 
 @contextmanager
@@ -491,14 +513,16 @@ def _new_config(
 
 def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -> Config:
     """Take up a run's configuration; refuse options that would make it another run."""
+    # A run may be older than a setting, which it began without, and so with its default.
+    begun = Config.from_json(saved).to_json()
     for name, value in given.items():
-        if name not in _MAY_CHANGE and saved.get(name) != value:
+        if name not in _MAY_CHANGE and begun[name] != value:
             raise click.UsageError(
                 f"--{name.replace('_', '-')} {value} cannot be changed in {run}, which began with "
-                f"{saved.get(name)}: leave the option away, or begin another run. Of the settings "
+                f"{begun[name]}: leave the option away, or begin another run. Of the settings "
                 f"only {' and '.join(f'--{n}' for n in sorted(_MAY_CHANGE))} may change, besides "
-                "what is no setting of the run: --device, how often it is saved, shown and "
-                "measured, and --keep"
+                "what is no setting of the run: --device, --compile, how often it is saved, shown "
+                "and measured, and --keep"
             )
     return Config.from_json(saved | {n: v for n, v in given.items() if n in _MAY_CHANGE})
 
@@ -586,12 +610,15 @@ def _train(
     thrift: "Thrift",
     on_divergence: "OnDivergence",
     rollbacks: int,
+    *,
+    compiled: bool,
 ) -> None:
     """Train from where RUN stands to the end, until a signal, or until training goes bad."""
     from datasets.stream import Stream
     from progan.attempts import Attempts
     from progan.checkpoint import Checkpoints
     from progan.divergence import Diverged
+    from progan.passes import Compiled, Direct
     from progan.runs import read_rollbacks
     from progan.training import Trainer, train
     from tools.fitting import splits_that_fit
@@ -605,7 +632,14 @@ def _train(
     nimg = processes.tell(0 if newest is None else newest[1])
     splits = splits_that_fit(config, device, thrift, processes, nimg)
     stream = Stream(data, seed=config.seed)
-    trainer = Trainer(config, stream, device=device, processes=processes, splits=splits)
+    trainer = Trainer(
+        config,
+        stream,
+        device=device,
+        processes=processes,
+        splits=splits,
+        passes=Compiled() if compiled else Direct(),
+    )
     if newest is not None:
         trainer.restore(*newest)
     if processes.rank == 0:

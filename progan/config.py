@@ -11,6 +11,8 @@ from typing import Annotated, Any, get_type_hints
 from progan.errors import ProganError
 from progan.growth import ByResolution, Schedule, level_of
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -57,6 +59,9 @@ class Config:
     drift_weight: Annotated[float, "Weight of the real scores' mean square."] = 0.001
     label_weight: Annotated[float, "Weight of the class terms, where there are classes."] = 1.0
     mirror: Annotated[bool, "Flip each real image left to right with probability ½."] = True
+    precision: Annotated[
+        str, "What the convolutions of training compute in: float32, bfloat16 or float16."
+    ] = "float32"
     seed: Annotated[int, "Every random draw follows from it."] = 0
 
     def __post_init__(self) -> None:
@@ -77,6 +82,10 @@ class Config:
                     f"minibatch {self.minibatch!r}: {value:g} cannot be divided into groups of "
                     f"mbstd_group_size {self.mbstd_group_size}; use multiples of it"
                 )
+        if self.precision not in PRECISIONS:
+            raise ProganError(
+                f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
+            )
         try:
             level_of(self.resolution)
         except ValueError as error:

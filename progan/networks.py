@@ -32,7 +32,7 @@ class FirstGeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs] to [N, maps, 4, 4]."""
-        x = self.dense(x).reshape(-1, self.maps, 4, 4) + self.dense.bias.reshape(-1, 1, 1)
+        x = self.dense(x).reshape(-1, self.maps, 4, 4) + self.dense.working_bias().reshape(-1, 1, 1)
         x = normalize_pixels(activate(x))
         return normalize_pixels(activate(self.conv(x)))
 
@@ -117,6 +117,9 @@ class Generator(GrowingNetwork):
     def _active(self) -> list[nn.Module]:
         return self._parts(self.blocks, self.to_rgb)
 
+    def _wide(self) -> list[nn.Module]:
+        return [self.blocks]
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make images of the level at which the network stands.
 
@@ -148,7 +151,7 @@ class Generator(GrowingNetwork):
         images: Tensor = self.to_rgb[str(self.level)](x)
         if self.fade < 1:
             coarse = self.to_rgb[str(self.level - 1)](below)
-            images = torch.lerp(upscale(coarse), images, self.fade)
+            images = self._blend(upscale(coarse), images)
         return images
 
     def _with_labels(self, latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -168,8 +171,8 @@ class Generator(GrowingNetwork):
                 f"[{len(latents)}, {self.label_size}], not {labels.dtype} {list(labels.shape)}"
             )
         # Elsewhere than on the CPU, to look at the numbers would stop the device at every step; and
-        # there are none to look at while the network is traced for export.
-        looked_at = labels.is_cpu and not torch.compiler.is_exporting()
+        # there are none to look at while the network is recorded for export or compilation.
+        looked_at = labels.is_cpu and not torch.compiler.is_exporting() and type(labels) is Tensor
         if looked_at and not bool(((labels >= 0) & (labels < self.label_size)).all()):
             raise ValueError(f"labels must lie from 0 to {self.label_size - 1}")
         one_hot = F.one_hot(labels.long(), self.label_size).to(latents.dtype)
@@ -261,6 +264,9 @@ class Critic(GrowingNetwork):
     def _active(self) -> list[nn.Module]:
         return self._parts(self.blocks, self.from_rgb)
 
+    def _wide(self) -> list[nn.Module]:
+        return [self.blocks, self.from_rgb]
+
     def forward(self, images: Tensor, minibatches: int = 1, *, flat: bool = False) -> Tensor:
         """Judge images of the level at which the network stands.
 
@@ -310,6 +316,6 @@ class Critic(GrowingNetwork):
             x = self.blocks[str(level)](found[-1], flat=flat)
             if level == self.level and self.fade < 1:
                 coarse = activate(self.from_rgb[str(level - 1)](downscale(images)), flat=flat)
-                x = torch.lerp(coarse, x, self.fade)
+                x = self._blend(coarse, x)
             found.append(x)
         return found

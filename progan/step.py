@@ -18,6 +18,8 @@ from progan.inputs import Inputs
 from progan.networks import Critic, Generator
 from progan.objectives import Scalars, critic_objective, generator_objective
 from progan.parallel import Processes
+from progan.passes import Direct, Found, Passes
+from progan.precision import LossScale, penalty_scale
 from progan.splitting import Split, divided
 
 
@@ -32,21 +34,24 @@ class _Sum:
     def __init__(self, weights: SharedWeights, samples: int) -> None:
         self._weights = weights
         self._samples = samples
-        self._gradients: tuple[Tensor, ...] = ()
+        self._gradients: Sequence[Tensor] = ()
         self.loss = torch.zeros(())
         self.scalars: Scalars = {}
 
-    def add(self, loss: Tensor, scalars: Scalars, samples: int) -> None:
-        """Add those of a part, which are means over so many samples."""
-        share = samples / self._samples
-        # Asking for these alone spares the other network's weight gradients.
-        gradients = torch.autograd.grad(loss * share, self._weights.used)
-        value = loss.detach() * share
+    def share(self, samples: int) -> float:
+        """Say by what a part's gradients are to be multiplied, which are means over its samples."""
+        return samples / self._samples
+
+    def add(self, part: Found, samples: int) -> None:
+        """Add those of a part: gradients that were multiplied by its share, and plain terms."""
+        share = self.share(samples)
+        gradients, loss, scalars = part
+        value = loss * share
         scaled = {name: scalar * share for name, scalar in scalars.items()}
         if not self._gradients:
             self._gradients, self.loss, self.scalars = gradients, value, scaled
             return
-        self._gradients = torch._foreach_add(self._gradients, gradients)
+        self._gradients = torch._foreach_add(list(self._gradients), list(gradients))
         self.loss = self.loss + value
         self.scalars = {name: self.scalars[name] + scalar for name, scalar in scaled.items()}
 
@@ -66,6 +71,10 @@ class Step:
         processes: those that share the minibatch.
         splits: how this process splits its share, by level; not at all where none is named.
             Weights do not depend on it, but for rounding.
+        passes: how passes through the networks are done; likewise.
+
+    Attributes:
+        scales: in float16, what the losses of the networks are multiplied by, by name.
     """
 
     def __init__(
@@ -80,6 +89,7 @@ class Step:
         critic_adam: torch.optim.Adam,
         processes: Processes,
         splits: Mapping[int, Split],
+        passes: Passes | None = None,
     ) -> None:
         self.config = config
         self.inputs = inputs
@@ -90,6 +100,10 @@ class Step:
         self.critic_adam = critic_adam
         self.processes = processes
         self.splits = splits
+        self.passes = passes or Direct()
+        self.scales: dict[str, LossScale] = {}
+        if config.precision == "float16":
+            self.scales = {name: LossScale(inputs.device) for name in ("generator", "critic")}
 
     def __call__(self, stage: Stage, nimg: int) -> tuple[Scalars, Tensor]:
         """Train both networks.
@@ -100,22 +114,29 @@ class Step:
 
         Returns:
             The objectives' terms by name, and 1.0 if something was not finite, else 0.0: means over
-            all processes.
+            all processes. Gradients that only a smaller loss scale is needed for do not count.
         """
         rows = self.processes.share(stage.minibatch, self.config.mbstd_group_size)
         split = self.splits.get(stage.level, Split())
         parts = divided(rows, self.config.mbstd_group_size, split.parts)
         with self.generator.shared_weights(split.at_once) as weights:
-            scalars, critic_failed, fakes = self._teach_critic(stage, nimg, parts, split.at_once)
+            scalars, critic_failed, fakes = self._teach_critic(
+                weights, stage, nimg, parts, split.at_once
+            )
             self._update_average()
             found = self._look_at_fakes(weights, stage, nimg, parts, split.at_once, fakes)
-        generator_failed = self._descend(self.generator, self.generator_adam, found)
+        generator_failed = self._descend("generator", self.generator_adam, found)
         scalars |= found.scalars
         self.processes.average_(list(scalars.values()))
         return scalars, torch.maximum(critic_failed, generator_failed)
 
     def _teach_critic(
-        self, stage: Stage, nimg: int, parts: Sequence[Tensor], at_once: int | None
+        self,
+        makers: SharedWeights,
+        stage: Stage,
+        nimg: int,
+        parts: Sequence[Tensor],
+        at_once: int | None,
     ) -> tuple[Scalars, Tensor, Tensor | None]:
         """Train the critic; gives its fakes with their graph, too, if they are to be used again."""
         config = self.config
@@ -124,8 +145,31 @@ class Step:
         due = nimg // stage.minibatch % lazily == 0
         # The graphs of several parts' fakes together are what was to be avoided: these are made
         # again from the same latents when the generator's turn comes.
-        keep = config.share_fakes and len(parts) == 1
+        keep = config.share_fakes and len(parts) == 1 and self.passes.keeps_graphs
         fakes: Tensor | None = None
+
+        def objective(
+            reals: Tensor,
+            fakes: Tensor,
+            mixing: Tensor,
+            real_labels: Tensor | None,
+            fake_labels: Tensor | None,
+        ) -> tuple[Tensor, Scalars]:
+            return critic_objective(
+                self.critic,
+                reals,
+                fakes,
+                mixing,
+                penalty_weight=config.penalty_weight * lazily if due else 0.0,
+                penalty_target=config.penalty_target,
+                penalty_curvature=config.penalty_curvature,
+                penalty_scale=penalty_scale(config.precision, stage.level, config.penalty_target),
+                drift_weight=config.drift_weight,
+                label_weight=config.label_weight,
+                real_labels=real_labels,
+                fake_labels=fake_labels,
+            )
+
         with self.critic.shared_weights(at_once) as weights:
             found = _Sum(weights, sum(map(len, parts)))
             for (reals, real_labels), (latents, labels), mixing in zip(
@@ -136,23 +180,14 @@ class Step:
                 self.inputs.mixing(stage, nimg, parts),
                 strict=True,
             ):
-                with torch.set_grad_enabled(keep):
-                    fakes = self.generator(latents, labels)
-                loss, scalars = critic_objective(
-                    self.critic,
-                    reals,
-                    fakes.detach(),
-                    mixing,
-                    penalty_weight=config.penalty_weight * lazily if due else 0.0,
-                    penalty_target=config.penalty_target,
-                    penalty_curvature=config.penalty_curvature,
-                    drift_weight=config.drift_weight,
-                    label_weight=config.label_weight,
-                    real_labels=real_labels,
-                    fake_labels=labels,
+                fakes = self.passes.images(makers, latents, labels, graph=keep)
+                tensors = (reals, fakes.detach(), mixing, real_labels, labels)
+                factor = self._factor("critic", found.share(len(reals)))
+                part = self.passes.gradients(
+                    ("critic", due), weights, (), objective, tensors, factor
                 )
-                found.add(loss, scalars, len(reals))
-        failed = self._descend(self.critic, self.critic_adam, found)
+                found.add(part, len(reals))
+        failed = self._descend("critic", self.critic_adam, found)
         return found.scalars, failed, fakes if keep else None
 
     def _look_at_fakes(
@@ -169,21 +204,39 @@ class Step:
         if self.config.share_fakes:
             of = (Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS)
         found = _Sum(weights, sum(map(len, parts)))
-        with self.critic.shared_weights(at_once):
-            for latents, labels in self.inputs.latents(*of, stage, nimg, parts):
-                images = self.generator(latents, labels) if fakes is None else fakes
-                loss, scalars = generator_objective(
-                    self.critic, images, label_weight=self.config.label_weight, labels=labels
+
+        def objective(latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Scalars]:
+            images = self.generator(latents, labels) if fakes is None else fakes
+            return generator_objective(
+                self.critic, images, label_weight=self.config.label_weight, labels=labels
+            )
+
+        with self.critic.shared_weights(at_once) as judges:
+            for tensors in self.inputs.latents(*of, stage, nimg, parts):
+                samples = len(tensors[0])
+                factor = self._factor("generator", found.share(samples))
+                part = self.passes.gradients(
+                    "generator", weights, [judges], objective, tensors, factor
                 )
-                found.add(loss, scalars, len(images))
+                found.add(part, samples)
         return found
 
-    def _descend(self, network: Generator | Critic, adam: torch.optim.Adam, found: _Sum) -> Tensor:
-        """Take one step of Adam, unless something is not finite; gives 1.0 then, else 0.0."""
+    def _factor(self, name: str, share: float) -> Tensor | float:
+        """Say by what a network's loss is multiplied before gradients are taken."""
+        return self.scales[name].scale * share if name in self.scales else share
+
+    def _descend(self, name: str, adam: torch.optim.Adam, found: _Sum) -> Tensor:
+        """Take one step of Adam, unless something is not finite; gives 1.0 then, else 0.0.
+
+        Where that is the loss scale's doing, which changes then, 0.0 is given nevertheless.
+        """
+        network = self.generator if name == "generator" else self.critic
         gradients = found.gradients()
         value = found.loss.clone()
         # The loss goes along, so that all processes agree on whether to skip the step.
         self.processes.average_([*gradients, value])
+        if name in self.scales:
+            self.scales[name].unscale_(gradients)
         total = torch.stack(torch._foreach_norm(gradients)).sum() + value
         failed = (~torch.isfinite(total)).float()
         for parameter, gradient in zip(network.active_parameters(), gradients, strict=True):
@@ -194,6 +247,8 @@ class Step:
         adam.found_inf = failed  # type: ignore[attr-defined]
         adam.step()
         adam.zero_grad(set_to_none=True)
+        if name in self.scales:
+            return failed - self.scales[name].update_(failed, value)
         return failed
 
     @torch.no_grad()

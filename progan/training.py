@@ -20,6 +20,8 @@ from progan.inputs import Data, Inputs
 from progan.networks import Critic, Generator
 from progan.objectives import Scalars
 from progan.parallel import Processes
+from progan.passes import Passes
+from progan.precision import computing_type
 from progan.splitting import Split
 from progan.step import Step
 
@@ -68,6 +70,11 @@ def build(
         except ValueError as error:
             raise ProganError(str(error)) from None
         average = Generator(**shared, latent_size=config.latent_size)
+    half = computing_type(config.precision)
+    # What multiplies matrices of half precision in graphics cards wants the maps together.
+    last = half is not None and device is not None and device.type == "cuda"
+    for network in (generator, critic):
+        network.compute_in(half, channels_last=last)
     average.load_state_dict(generator.state_dict())
     average.requires_grad_(False)
     if device is not None:
@@ -86,6 +93,7 @@ class Trainer:
         processes: the processes that share the work.
         splits: how this process splits its share of the minibatch to need less memory, by level;
             not at all where none is named. No weight changes but for rounding.
+        passes: how passes through the networks are done; likewise.
 
     Attributes:
         nimg: real images shown so far.
@@ -104,6 +112,7 @@ class Trainer:
         device: torch.device | None = None,
         processes: Processes | None = None,
         splits: Mapping[int, Split] | None = None,
+        passes: Passes | None = None,
     ) -> None:
         self.config = config
         self.data = data
@@ -126,6 +135,7 @@ class Trainer:
             critic_adam=self.critic_adam,
             processes=self.processes,
             splits=self.splits,
+            passes=passes,
         )
         self.skipped = 0
         self._skipped_in_a_row = torch.zeros((), device=self.device)
@@ -232,6 +242,9 @@ class Trainer:
             for name, parameter in network.named_parameters():
                 for key, value in adam.state.get(parameter, {}).items():
                     tensors[f"{part}.{name}.{key}"] = value.detach()
+        for part, scale in self.step.scales.items():
+            for name, tensor in scale.state().items():
+                tensors[f"{part}_loss.{name}"] = tensor
         return tensors | self.attempts.tensors()
 
     def restore(self, tensors: dict[str, Tensor], nimg: int) -> None:
@@ -260,6 +273,12 @@ class Trainer:
                     if value is None or value.shape != shape or value.dtype != torch.float32:
                         raise ProganError(f"the checkpoint does not fit: {part}.{name}.{key}")
                     adam.state[parameter][key] = value.to(self.device, copy=True)
+        for part, scale in self.step.scales.items():
+            for name, tensor in scale.state().items():
+                saved = left.pop(f"{part}_loss.{name}", None)
+                if saved is None or saved.shape != tensor.shape or saved.dtype != tensor.dtype:
+                    raise ProganError(f"the checkpoint does not fit: {part}_loss.{name}")
+                tensor.copy_(saved)
         if left:
             raise ProganError(f"the checkpoint has a tensor too many: {next(iter(left))}")
         for count in (self._skipped_in_a_row, self._skipped_now, self._worst_row):

@@ -71,6 +71,7 @@ def _kind_of_output(out: Path, format_name: str | None, grid: bool) -> str:
     "single pictures have classes as often as the training images.",
 )
 @options.truncation
+@options.drawing_precision
 @options.device
 @options.overwrite
 def generate(
@@ -83,6 +84,7 @@ def generate(
     format_name: str | None,
     class_names: tuple[str, ...],
     truncation: float,
+    precision: str,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -128,22 +130,24 @@ def generate(
         if points is None:
             points = latents_of_seeds(numbers, loaded.generator.latent_size)
         faces = work.FacesAtHand(*rows.lay_out(points))
+    # Numbers are the network's own, in float32, unless something else is asked for.
+    precision = "float32" if kind == "array" and precision == "auto" else precision
+    some = faces.part(0, min(faces.count, work.PICTURES_COMPARED))
+    generator = drawing.quickest(loaded.generator, *some, precision=precision)
     if kind == "sheet":
         if grid and faces.count > grid[0] * grid[1]:
             raise click.BadParameter(
                 f"{faces.count} pictures do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
             )
         columns = rows.columns if rows else grid[0] if grid else min(8, faces.count)
-        work.generate_grid(
-            loaded.generator, faces, out, columns=columns, zoom=zoom, overwrite=overwrite
-        )
+        work.generate_grid(generator, faces, out, columns=columns, zoom=zoom, overwrite=overwrite)
     elif kind == "array":
-        work.generate_array(loaded.generator, faces, out, overwrite=overwrite)
+        work.generate_array(generator, faces, out, overwrite=overwrite)
     else:
         word = "seed" if latents_file is None else "latent"
         names = work.picture_names(word, numbers, classes)
         suffix = ".jpg" if format_name == "jpeg" else ".png"
-        work.generate_files(loaded.generator, faces, names, out, suffix=suffix, overwrite=overwrite)
+        work.generate_files(generator, faces, names, out, suffix=suffix, overwrite=overwrite)
     click.echo(f"{faces.count} pictures: {out}")
     if rows:
         shown = [names_of_classes(loaded)[number] for number in rows.classes]
@@ -201,6 +205,7 @@ def generate(
     help="Go from --class to this class, where the film is half over, and back.",
 )
 @options.truncation
+@options.drawing_precision
 @options.device
 @options.overwrite
 def video(
@@ -218,6 +223,7 @@ def video(
     class_name: str | None,
     to_class: str | None,
     truncation: float,
+    precision: str,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -268,6 +274,7 @@ def video(
         fps=fps,
         quality=quality,
         zoom=zoom,
+        precision=precision,
         overwrite=overwrite,
     )
     click.echo(f"{frames} frames, {frames / fps:g} s: {out}")
@@ -672,6 +679,8 @@ def neighbours(
 @click.option("--share-fakes", is_flag=True, help="Make fakes once for both networks.")
 @click.option("--no-penalty-curvature", is_flag=True, help="As train.py has it.")
 @click.option("--penalty-interval", type=click.IntRange(1), default=1, show_default=True)
+@options.training_precision
+@click.option("--compile", "compiled", is_flag=True, help="As train.py has it.")
 @click.option("--plain", is_flag=True, help="Convolve directly, for comparison.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option("--json", "json_file", type=options.PATH, help="Write the figures to this file.")
@@ -687,6 +696,8 @@ def bench(
     share_fakes: bool,
     no_penalty_curvature: bool,
     penalty_interval: int,
+    precision: str,
+    compiled: bool,
     plain: bool,
     repeats: int,
     json_file: Path | None,
@@ -711,9 +722,19 @@ def bench(
         share_fakes=share_fakes,
         penalty_curvature=not no_penalty_curvature,
         penalty_interval=penalty_interval,
+        precision=precision,
     )
     with plain_convolutions() if plain else nullcontext():
-        work.tell(config, levels, where, repeats, json_file, plot, overwrite=overwrite)
+        work.tell(
+            config,
+            levels,
+            where,
+            repeats,
+            json_file,
+            plot,
+            compiled=compiled,
+            overwrite=overwrite,
+        )
 
 
 @main.command("import-official")
