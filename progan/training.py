@@ -13,16 +13,21 @@ import torch
 from torch import Tensor
 
 from progan import draws
+from progan.adaptation import Adaptation
+from progan.adversarial import critic_objective, generator_objective
+from progan.augmentation import DRAWS, augment
+from progan.averaging import kept_share
 from progan.config import Config
 from progan.draws import Purpose
 from progan.errors import ProganError
-from progan.growth import Stage
+from progan.growth import ByResolution, Stage
 from progan.layers import downscale, upscale
 from progan.networks import Critic, Generator
-from progan.objectives import Scalars, critic_objective, generator_objective
+from progan.objectives import Scalars
 from progan.parallel import Processes
 
 MAX_SKIPPED_IN_A_ROW = 20
+_PROBABILITY = "augmentation.probability"
 
 
 class Data(Protocol):
@@ -113,6 +118,11 @@ class Trainer:
         for phase in config.schedule.phases():  # refuse now what would fail days later
             minibatch = int(config.schedule.minibatch[phase.level])
             self.processes.share(minibatch, config.mbstd_group_size)
+        self._gamma = ByResolution.parse(config.gamma)
+        self.adaptation: Adaptation | None = None
+        if config.augment_target > 0:
+            self.adaptation = Adaptation(config.augment_target, config.augment_kimg, self.device)
+        self._signs: list[Tensor] = []
         self.skipped = 0
         self._skipped_in_a_row = torch.zeros((), device=self.device)
         self._skipped_now = torch.zeros((), device=self.device)
@@ -125,7 +135,7 @@ class Trainer:
     def _adam(self, network: Generator | Critic) -> torch.optim.Adam:
         return torch.optim.Adam(
             network.parameters(),
-            betas=(0.0, self.config.adam_beta2),
+            betas=(self.config.adam_beta1, self.config.adam_beta2),
             eps=self.config.adam_epsilon,
             fused=True,
         )
@@ -144,8 +154,8 @@ class Trainer:
         self.stage = self.config.schedule.at(nimg)
         for network in (self.generator, self.critic, self.average):
             network.stand(self.stage.level, self.stage.fade)
-        for adam in (self.generator_adam, self.critic_adam):
-            adam.param_groups[0]["lr"] = self.stage.learning_rate
+        self.generator_adam.param_groups[0]["lr"] = self.stage.learning_rate
+        self.critic_adam.param_groups[0]["lr"] = self.stage.learning_rate * self.config.critic_rate
 
     def round(self) -> None:
         """Train on a few minibatches, then grow.
@@ -158,6 +168,9 @@ class Trainer:
         for _ in range(self.config.minibatch_repeats):
             self._step(stage, nimg)
             nimg += stage.minibatch
+        if self.adaptation is not None:
+            self.adaptation.follow(torch.stack(self._signs).mean(), nimg - self.nimg)
+            self._signs.clear()
         self._move_to(nimg)
         if self.stage.phase != stage.phase:
             # A new or just finished level is another problem; old moments would mislead its start.
@@ -200,6 +213,7 @@ class Trainer:
         # A penalty that is evaluated more rarely weighs more, so that its pull is the same.
         lazily = config.penalty_interval
         due = nimg // stage.minibatch % lazily == 0
+        reals = self._augmented(reals, Purpose.AUGMENTED_REALS, nimg, rows)
         with self.generator.shared_weights():
             latents, labels = self._latents(
                 Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS, nimg, stage.minibatch, rows
@@ -210,8 +224,10 @@ class Trainer:
                 loss, scalars = critic_objective(
                     self.critic,
                     reals,
-                    fakes.detach(),
+                    self._augmented(fakes.detach(), Purpose.AUGMENTED_FAKES, nimg, rows),
                     mixing.to(self.device),
+                    objective=config.objective,
+                    gamma=self._gamma[stage.level] * lazily if due else 0.0,
                     penalty_weight=config.penalty_weight * lazily if due else 0.0,
                     penalty_target=config.penalty_target,
                     penalty_curvature=config.penalty_curvature,
@@ -222,7 +238,7 @@ class Trainer:
                 )
             critic_failed = self._descend(self.critic, self.critic_adam, loss)
 
-            self._update_average()
+            self._update_average(nimg)
 
             if not config.share_fakes:
                 latents, labels = self._latents(
@@ -230,11 +246,32 @@ class Trainer:
                 )
                 fakes = self.generator(latents, labels)
         loss, more = generator_objective(
-            self.critic, fakes, label_weight=config.label_weight, labels=labels
+            self.critic,
+            self._augmented(fakes, Purpose.AUGMENTED_GENERATED, nimg, rows),
+            objective=config.objective,
+            reals=reals,
+            label_weight=config.label_weight,
+            labels=labels,
         )
         generator_failed = self._descend(self.generator, self.generator_adam, loss)
 
         self._note(scalars | more, torch.maximum(critic_failed, generator_failed))
+        if self.adaptation is not None:
+            self._signs.append(scalars["scores/sign"])  # by now the mean over all processes
+
+    def _augmented(self, images: Tensor, purpose: Purpose, nimg: int, rows: Tensor) -> Tensor:
+        """Augment this process's images [n, C, H, W], if the run is to."""
+        config = self.config
+        if not config.augmentations:
+            return images
+        minibatch = self.stage.minibatch
+        chances = draws.uniform(config.seed, purpose, nimg, minibatch * DRAWS)
+        chances = chances.reshape(minibatch, DRAWS)[rows].to(self.device)
+        if self.adaptation is not None:
+            probability: Tensor | float = self.adaptation.probability
+        else:
+            probability = config.augment_probability
+        return augment(images, chances, config.augmentations, probability)
 
     def _reals(self, stage: Stage, nimg: int, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Give this process's real images [n, C, H, W] in [-1, 1], faded as the level is."""
@@ -286,16 +323,24 @@ class Trainer:
         return failed
 
     @torch.no_grad()
-    def _update_average(self) -> None:
+    def _update_average(self, nimg: int) -> None:
         """Move the average generator toward the generator.
 
         Weights that take no part stay: those above have not moved yet, and the colours of a level
         that has given way are never looked at again.
         """
+        config = self.config
+        kept = kept_share(
+            self.stage.minibatch,
+            nimg,
+            decay=config.average_decay,
+            halflife_kimg=config.average_halflife_kimg,
+            rampup=config.average_rampup,
+        )
         torch._foreach_lerp_(
             list[Tensor](self.average.active_parameters()),
             list[Tensor](self.generator.active_parameters()),
-            1 - self.config.average_decay,
+            1 - kept,
         )
 
     def _note(self, scalars: Scalars, failed: Tensor) -> None:
@@ -319,6 +364,8 @@ class Trainer:
             for name, parameter in network.named_parameters():
                 for key, value in adam.state.get(parameter, {}).items():
                     tensors[f"{part}.{name}.{key}"] = value.detach()
+        if self.adaptation is not None:
+            tensors[_PROBABILITY] = self.adaptation.probability
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], nimg: int) -> None:
@@ -346,6 +393,11 @@ class Trainer:
                     if value is None or value.shape != shape or value.dtype != torch.float32:
                         raise ProganError(f"the checkpoint does not fit: {part}.{name}.{key}")
                     adam.state[parameter][key] = value.to(self.device, copy=True)
+        if self.adaptation is not None:
+            probability = left.pop(_PROBABILITY, None)
+            if probability is None or probability.shape != () or probability.dtype != torch.float32:
+                raise ProganError(f"the checkpoint does not fit: {_PROBABILITY}")
+            self.adaptation.probability.copy_(probability)
         if left:
             raise ProganError(f"the checkpoint has a tensor too many: {next(iter(left))}")
         self._move_to(nimg)
