@@ -146,8 +146,8 @@ class Config:
 
     def _refuse_numbers_out_of_range(self) -> None:
         positive = ("kimg", "minibatch_repeats", "mbstd_group_size", "adam_epsilon", "fmap_max")
-        positive += ("critic_rate", "augment_kimg")
-        for name in (*positive, "penalty_target", "penalty_interval", "latent_size"):
+        more = ("critic_rate", "augment_kimg", "penalty_target", "penalty_interval", "latent_size")
+        for name in (*positive, *more):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e15:
                 raise ProganError(f"{name} must be positive, not {value}")
