@@ -53,17 +53,21 @@ def read_variant(text: str, preset_name: str) -> Variant:
             f"{text!r} does not begin with a name of letters, digits, '.', '_' and '-'",
             param_hint="--variant",
         )
-    settings: dict[str, Any] = {}
-    for part in re.split(r",(?=\s*[a-zA-Z])", rest) if rest else []:
-        option, equals, value = part.strip().partition("=")
-        option = option.replace("-", "_")
-        if not equals or option in settings:
+    given: dict[str, str] = {}
+    option = ""
+    for part in rest.split(",") if rest else []:
+        first, equals, value = part.partition("=")
+        if not equals and option:  # a value of several parts goes on
+            given[option] += f",{part}"
+            continue
+        option = first.strip().replace("-", "_")
+        if not equals or option in given:
             raise click.BadParameter(
                 f"{name}: {part.strip()!r} is not one option=value", param_hint="--variant"
             )
-        settings[option] = value
-    base = settings.pop("preset", preset_name)
-    typed = {option: _typed(name, option, value) for option, value in settings.items()}
+        given[option] = value
+    base = given.pop("preset", preset_name)
+    typed = {option: _typed(name, option, value) for option, value in given.items()}
     return Variant(name, base, typed)
 
 

@@ -56,7 +56,7 @@ class Budget:
     @property
     def unit(self) -> str:
         """Name that unit."""
-        return "images" if self.kimg is not None else "seconds of training"
+        return "images" if self.kimg is not None else "seconds"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,15 +25,20 @@ class PreciseTrainer(Trainer):
         return latents.double(), labels
 
 
-def train_to_files(folder: Path, rounds: int) -> None:
+def train_to_files(folder: Path, rounds: int, changes: dict[str, Any] | None = None) -> None:
     """Train with classes, and save every process's state by its rank."""
     torch.set_default_dtype(torch.float64)
     uniform = draws.uniform
     with pytest.MonkeyPatch.context() as patch, joined() as processes:
         patch.setattr(draws, "uniform", lambda *given: uniform(*given).double())
-        config = small_config(
-            label_size=3, mbstd_group_size=2, learning_rate="0.001", fade_kimg="0.176", kimg=1
-        )
+        settings: dict[str, Any] = {
+            "label_size": 3,
+            "mbstd_group_size": 2,
+            "learning_rate": "0.001",
+            "fade_kimg": "0.176",
+            "kimg": 1,
+        }
+        config = small_config(**settings | (changes or {}))
         trainer = PreciseTrainer(config, Patterns(classes=3), processes=processes)
         for _ in range(rounds):
             trainer.round()

@@ -1,5 +1,6 @@
 """The step with later years' options, against one that is written here in the plainest way."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -31,7 +32,9 @@ class PlainAdam:
     def step(self, network: Generator | Critic, loss: Tensor, rate: float) -> None:
         one, two = self.config.adam_beta1, self.config.adam_beta2
         named = dict(network.named_parameters())
-        gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
+            loss, list(named.values()), allow_unused=True
+        )
         for (name, parameter), gradient in zip(named.items(), gradients, strict=True):
             if gradient is None:
                 continue
@@ -155,7 +158,7 @@ def test_training_is_the_step_that_is_spelled_out(changes: dict[str, Any]) -> No
                     assert wrong < 2e-4, (trainer.nimg, name)  # a step is about 0.01
     if trainer.adaptation is not None:
         assert min(probabilities) < 0.4 and max(probabilities) > 0.1  # it moves, both ways
-        assert min(b - a for a, b in zip(probabilities, probabilities[1:], strict=False)) < 0
+        assert min(b - a for a, b in pairwise(probabilities)) < 0
 
 
 def test_a_run_whose_augmentation_adapts_goes_on_bit_for_bit() -> None:
