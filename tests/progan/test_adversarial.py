@@ -16,7 +16,7 @@ from tests.progan.test_objectives import cross_entropy, material, numerical_norm
 
 
 def softplus(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)
+    return np.asarray(np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0))
 
 
 def scores(critic: Critic, images: Tensor) -> np.ndarray[Any, Any]:
