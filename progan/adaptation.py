@@ -22,21 +22,29 @@ class Adaptation:
         device: where the probability lives.
 
     Attributes:
-        probability: in [0, MOST_PROBABLE], a float32 scalar; the only state.
+        probability: in [0, MOST_PROBABLE], a float32 scalar; between two rounds the only state.
     """
 
     def __init__(self, target: float, kimg: float, device: torch.device) -> None:
         self.target = target
         self.kimg = kimg
-        self.probability = torch.zeros((), device=device)
+        self.probability = torch.zeros((), dtype=torch.float32, device=device)
+        self._signs: list[Tensor] = []
 
-    def follow(self, sign: Tensor, images: int) -> None:
-        """Take notice of some minibatches, without waiting for the device.
+    def note(self, sign: Tensor) -> None:
+        """Take notice of r over a minibatch, of all processes: a scalar in [-1, 1].
+
+        It is not a number where the step failed, which then changes nothing.
+        """
+        self._signs.append(sign.detach().clone())
+
+    def follow(self, images: int) -> None:
+        """Move the probability by what was noted, without waiting for the device.
 
         Args:
-            sign: r over these minibatches, a scalar in [-1, 1]; not a number where steps failed,
-                which changes nothing.
-            images: how many reals they held.
+            images: how many reals the minibatches held.
         """
-        step = torch.sign(sign - self.target).nan_to_num() * (images / (1000 * self.kimg))
-        self.probability.add_(step).clamp_(0, MOST_PROBABLE)
+        sure = torch.stack(self._signs).mean() - self.target
+        self._signs.clear()
+        step = torch.sign(sure).nan_to_num() * (images / (1000 * self.kimg))
+        self.probability.add_(step.to(self.probability)).clamp_(0, MOST_PROBABLE)

@@ -5,11 +5,12 @@ newest level faded in by a weight between 0 and 1. `stand` moves it; nothing is 
 growing costs no memory that was not there at the first step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from progan.growth import FIRST_LEVEL, level_of
 from progan.layers import Scaled
@@ -87,20 +88,16 @@ class GrowingNetwork(nn.Module):
         return [parameter for module in self._active() for parameter in module.parameters()]
 
     @contextmanager
-    def shared_weights(self) -> Iterator[None]:
+    def shared_weights(self) -> Iterator["SharedWeights"]:
         """Make the weights to work with once, for all passes within the block.
 
-        The block must not change the stored weights. Where gradients are recorded as it begins,
-        those of all its passes meet in the shared weights and take the way back once.
+        The block must not change the stored weights.
         """
-        layers = [m for part in self._active() for m in part.modules() if isinstance(m, Scaled)]
+        weights = SharedWeights(self)
         try:
-            for layer in layers:
-                layer.shared = layer.working_weight()
-            yield
+            yield weights
         finally:
-            for layer in layers:
-                layer.shared = None
+            weights.release()
 
     def _active(self) -> list[nn.Module]:
         """List the parts that take part where the network stands, in a fixed order."""
@@ -113,3 +110,41 @@ class GrowingNetwork(nn.Module):
     def _parts(self, blocks: nn.ModuleDict, colours: nn.ModuleDict) -> list[nn.Module]:
         below = [blocks[str(level)] for level in range(FIRST_LEVEL, self.level + 1)]
         return below + [colours[str(level)] for level in self._colour_levels()]
+
+
+class SharedWeights:
+    """The weights that a network works with for several passes, and the way back to stored ones.
+
+    Gradients of all passes meet in the weights that are worked with, and take the way back once.
+
+    Args:
+        network: its layers work with the shared weights until they are released.
+
+    Attributes:
+        used: what takes part in the passes, in the order of the network's active parameters; where
+            gradients are recorded, those of these are to be asked for.
+    """
+
+    def __init__(self, network: GrowingNetwork) -> None:
+        layers = [m for part in network._active() for m in part.modules() if isinstance(m, Scaled)]
+        self._layers = layers
+        self._made = [layer.working_weight() for layer in layers]
+        place = {parameter: n for n, parameter in enumerate(network.active_parameters())}
+        self._places = [place[layer.weight] for layer in layers]
+        self.used: list[Tensor] = list(place)
+        for layer, made, at in zip(layers, self._made, self._places, strict=True):
+            layer.shared = self.used[at] = made.detach().requires_grad_(made.requires_grad)
+
+    def gradients(self, of_used: Sequence[Tensor]) -> list[Tensor]:
+        """Turn gradients of `used` into those of the network's active parameters, once."""
+        found = list(of_used)
+        stored = [layer.weight for layer in self._layers]
+        back = torch.autograd.grad(self._made, stored, [found[at] for at in self._places])
+        for at, gradient in zip(self._places, back, strict=True):
+            found[at] = gradient
+        return found
+
+    def release(self) -> None:
+        """Let the network's layers make their weights themselves again."""
+        for layer in self._layers:
+            layer.shared = None

@@ -104,6 +104,8 @@ class Scaled(nn.Module):
         shared: the weight to work with, if somebody keeps it for several passes.
     """
 
+    weight: nn.Parameter
+
     def __init__(self) -> None:
         super().__init__()
         self.shared: Tensor | None = None

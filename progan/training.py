@@ -1,50 +1,27 @@
 """The training loop (PAPER: section 2, appendix A.1).
 
-A step is: critic on reals and fakes, then the average generator, then the generator with fresh
-latents. Growth is evaluated again after every round of a few steps; between two rounds a run is
-nothing but tensors and the number of images shown.
+Growth is evaluated again after every round of a few steps; between two rounds a run is nothing but
+tensors and the number of images shown.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from progan import draws
 from progan.adaptation import Adaptation
-from progan.adversarial import critic_objective, generator_objective
-from progan.augmentation import DRAWS, augment
-from progan.averaging import kept_share
 from progan.config import Config
-from progan.draws import Purpose
 from progan.errors import ProganError
-from progan.growth import ByResolution, Stage
-from progan.layers import downscale, upscale
+from progan.inputs import Data, Inputs
 from progan.networks import Critic, Generator
 from progan.objectives import Scalars
 from progan.parallel import Processes
+from progan.step import Step
 
 MAX_SKIPPED_IN_A_ROW = 20
 _PROBABILITY = "augmentation.probability"
-
-
-class Data(Protocol):
-    """What hands out training images: any object with these two members."""
-
-    labels: np.ndarray | None
-    """Class numbers of all training images, int64 [count]; None without classes."""
-
-    def minibatch(
-        self, level: int, position: int, count: int
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Give `count` images from a position of the endless stream, as a pure function.
-
-        Returns:
-            uint8 [count, H, W, C] with H = W = 2**level, and class numbers [count] or None.
-        """
-        ...
 
 
 class Observer(Protocol):
@@ -61,8 +38,18 @@ def crossed(before: int, now: int, kimg: float) -> bool:
     return now // interval > before // interval
 
 
-def build(config: Config, device: torch.device) -> tuple[Generator, Critic, Generator]:
-    """Build generator, critic and average generator; their weights follow from the seed."""
+def build(
+    config: Config, device: torch.device | None = None
+) -> tuple[Generator, Critic, Generator]:
+    """Build generator, critic and average generator; their weights follow from the seed.
+
+    Args:
+        config: the run.
+        device: where to move them; by default they stay where they are made.
+
+    Raises:
+        ProganError: the networks cannot be built.
+    """
     shared: dict[str, Any] = {
         "resolution": config.resolution,
         "num_channels": config.num_channels,
@@ -81,7 +68,10 @@ def build(config: Config, device: torch.device) -> tuple[Generator, Critic, Gene
         average = Generator(**shared, latent_size=config.latent_size)
     average.load_state_dict(generator.state_dict())
     average.requires_grad_(False)
-    return generator.to(device), critic.to(device), average.to(device)
+    if device is not None:
+        for network in (generator, critic, average):
+            network.to(device)
+    return generator, critic, average
 
 
 class Trainer:
@@ -92,6 +82,8 @@ class Trainer:
         data: hands out the real images.
         device: where to compute.
         processes: the processes that share the work.
+        parts: in how many parts this process takes its share of the minibatch, by level; in one
+            where none is named. Needs less memory, and changes no weight but for rounding.
 
     Attributes:
         nimg: real images shown so far.
@@ -107,6 +99,7 @@ class Trainer:
         *,
         device: torch.device | None = None,
         processes: Processes | None = None,
+        parts: Mapping[int, int] | None = None,
     ) -> None:
         self.config = config
         self.data = data
@@ -118,11 +111,21 @@ class Trainer:
         for phase in config.schedule.phases():  # refuse now what would fail days later
             minibatch = int(config.schedule.minibatch[phase.level])
             self.processes.share(minibatch, config.mbstd_group_size)
-        self._gamma = ByResolution.parse(config.gamma)
         self.adaptation: Adaptation | None = None
         if config.augment_target > 0:
             self.adaptation = Adaptation(config.augment_target, config.augment_kimg, self.device)
-        self._signs: list[Tensor] = []
+        self._step = Step(
+            config,
+            Inputs(config, data, latent_size=self.generator.latent_size, device=self.device),
+            self.generator,
+            self.critic,
+            self.average,
+            generator_adam=self.generator_adam,
+            critic_adam=self.critic_adam,
+            processes=self.processes,
+            parts=parts or {},
+            adaptation=self.adaptation,
+        )
         self.skipped = 0
         self._skipped_in_a_row = torch.zeros((), device=self.device)
         self._skipped_now = torch.zeros((), device=self.device)
@@ -166,11 +169,10 @@ class Trainer:
         stage = self.stage
         nimg = self.nimg
         for _ in range(self.config.minibatch_repeats):
-            self._step(stage, nimg)
+            self._note(*self._step(stage, nimg))
             nimg += stage.minibatch
         if self.adaptation is not None:
-            self.adaptation.follow(torch.stack(self._signs).mean(), nimg - self.nimg)
-            self._signs.clear()
+            self.adaptation.follow(nimg - self.nimg)
         self._move_to(nimg)
         if self.stage.phase != stage.phase:
             # A new or just finished level is another problem; old moments would mislead its start.
@@ -203,149 +205,8 @@ class Trainer:
         self._counts.clear()
         return means
 
-    def _step(self, stage: Stage, nimg: int) -> None:
-        """Train both networks on one minibatch."""
-        config = self.config
-        rows = self.processes.share(stage.minibatch, config.mbstd_group_size)
-        reals, real_labels = self._reals(stage, nimg, rows)
-        mixing = draws.uniform(config.seed, Purpose.MIXING, nimg, stage.minibatch)[rows]
-
-        # A penalty that is evaluated more rarely weighs more, so that its pull is the same.
-        lazily = config.penalty_interval
-        due = nimg // stage.minibatch % lazily == 0
-        reals = self._augmented(reals, Purpose.AUGMENTED_REALS, nimg, rows)
-        with self.generator.shared_weights():
-            latents, labels = self._latents(
-                Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS, nimg, stage.minibatch, rows
-            )
-            with torch.set_grad_enabled(config.share_fakes):
-                fakes = self.generator(latents, labels)
-            with self.critic.shared_weights():
-                loss, scalars = critic_objective(
-                    self.critic,
-                    reals,
-                    self._augmented(fakes.detach(), Purpose.AUGMENTED_FAKES, nimg, rows),
-                    mixing.to(self.device),
-                    objective=config.objective,
-                    gamma=self._gamma[stage.level] * lazily if due else 0.0,
-                    penalty_weight=config.penalty_weight * lazily if due else 0.0,
-                    penalty_target=config.penalty_target,
-                    penalty_curvature=config.penalty_curvature,
-                    drift_weight=config.drift_weight,
-                    label_weight=config.label_weight,
-                    real_labels=real_labels,
-                    fake_labels=labels,
-                )
-            critic_failed = self._descend(self.critic, self.critic_adam, loss)
-
-            self._update_average(nimg)
-
-            if not config.share_fakes:
-                latents, labels = self._latents(
-                    Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS, nimg, stage.minibatch, rows
-                )
-                fakes = self.generator(latents, labels)
-        loss, more = generator_objective(
-            self.critic,
-            self._augmented(fakes, Purpose.AUGMENTED_GENERATED, nimg, rows),
-            objective=config.objective,
-            reals=reals,
-            label_weight=config.label_weight,
-            labels=labels,
-        )
-        generator_failed = self._descend(self.generator, self.generator_adam, loss)
-
-        self._note(scalars | more, torch.maximum(critic_failed, generator_failed))
-        if self.adaptation is not None:
-            self._signs.append(scalars["scores/sign"])  # by now the mean over all processes
-
-    def _augmented(self, images: Tensor, purpose: Purpose, nimg: int, rows: Tensor) -> Tensor:
-        """Augment this process's images [n, C, H, W], if the run is to."""
-        config = self.config
-        if not config.augmentations:
-            return images
-        minibatch = self.stage.minibatch
-        chances = draws.uniform(config.seed, purpose, nimg, minibatch * DRAWS)
-        chances = chances.reshape(minibatch, DRAWS)[rows].to(self.device)
-        if self.adaptation is not None:
-            probability: Tensor | float = self.adaptation.probability
-        else:
-            probability = config.augment_probability
-        return augment(images, chances, config.augmentations, probability)
-
-    def _reals(self, stage: Stage, nimg: int, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Give this process's real images [n, C, H, W] in [-1, 1], faded as the level is."""
-        config = self.config
-        pixels, labels = self.data.minibatch(stage.level, nimg, stage.minibatch)
-        images = torch.from_numpy(pixels)[rows].to(self.device)
-        images = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-        if config.mirror:
-            flips = draws.uniform(config.seed, Purpose.MIRROR, nimg, stage.minibatch)[rows] < 0.5
-            images = torch.where(flips.to(self.device).reshape(-1, 1, 1, 1), images.flip(3), images)
-        if stage.fade < 1:
-            images = torch.lerp(upscale(downscale(images)), images, stage.fade)
-        if labels is None or config.label_size == 0:
-            return images.contiguous(), None
-        return images.contiguous(), torch.from_numpy(labels)[rows].to(self.device)
-
-    def _latents(
-        self, purpose: Purpose, label_purpose: Purpose, nimg: int, minibatch: int, rows: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Draw this process's latents [n, latent_size] and, if there are classes, labels [n]."""
-        seed = self.config.seed
-        shape = (minibatch, self.generator.latent_size)
-        latents = draws.normal(seed, purpose, nimg, shape)[rows].to(self.device)
-        if self.config.label_size == 0 or self.data.labels is None:
-            return latents, None
-        # Drawn from the training labels, so that fakes have the classes as often as reals.
-        which = draws.whole(seed, label_purpose, nimg, minibatch, len(self.data.labels))
-        labels = torch.from_numpy(self.data.labels)[which]
-        return latents, labels[rows].to(self.device)
-
-    def _descend(self, network: Generator | Critic, adam: torch.optim.Adam, loss: Tensor) -> Tensor:
-        """Take one step of Adam, unless something is not finite; gives 1.0 then, else 0.0."""
-        parameters = network.active_parameters()
-        # Asking for these alone spares the other network's weight gradients.
-        gradients = torch.autograd.grad(loss, parameters)
-        value = loss.detach().clone()
-        # The loss goes along, so that all processes agree on whether to skip the step.
-        self.processes.average_([*gradients, value])
-        total = torch.stack(torch._foreach_norm(gradients)).sum() + value
-        failed = (~torch.isfinite(total)).float()
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            # The fused optimizer walks through memory and takes no notice of strides, and some
-            # convolutions give their gradients in another order than their weights.
-            parameter.grad = gradient.contiguous()
-        # The fused optimizer leaves everything as it is where this is set, without asking the host.
-        adam.found_inf = failed  # type: ignore[attr-defined]
-        adam.step()
-        adam.zero_grad(set_to_none=True)
-        return failed
-
-    @torch.no_grad()
-    def _update_average(self, nimg: int) -> None:
-        """Move the average generator toward the generator.
-
-        Weights that take no part stay: those above have not moved yet, and the colours of a level
-        that has given way are never looked at again.
-        """
-        config = self.config
-        kept = kept_share(
-            self.stage.minibatch,
-            nimg,
-            decay=config.average_decay,
-            halflife_kimg=config.average_halflife_kimg,
-            rampup=config.average_rampup,
-        )
-        torch._foreach_lerp_(
-            list[Tensor](self.average.active_parameters()),
-            list[Tensor](self.generator.active_parameters()),
-            1 - kept,
-        )
-
     def _note(self, scalars: Scalars, failed: Tensor) -> None:
         """Add up a step's scalars and whether it was skipped, on the device."""
-        self.processes.average_(list(scalars.values()))
         for name, value in scalars.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1

@@ -333,7 +333,7 @@ def test_training_that_breaks_down_keeps_the_last_good_checkpoint(
         loss, scalars = critic_objective(*args, **options)  # type: ignore[arg-type]
         return loss / 0, scalars
 
-    monkeypatch.setattr("progan.training.critic_objective", broken)
+    monkeypatch.setattr("progan.step.critic_objective", broken)
     ended = program(dataset, run, *TINY, "--kimg", "100", "--checkpoint-kimg", "10")
     assert ended.status == 1
     assert "20 steps in a row" in ended.err

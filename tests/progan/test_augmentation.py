@@ -111,16 +111,16 @@ def test_the_kinds_are_those_that_the_configuration_names() -> None:
 
 def test_the_probability_follows_how_sure_the_critic_is() -> None:
     adaptation = Adaptation(0.6, kimg=1.0, device=torch.device("cpu"))
-    for _ in range(10):
-        adaptation.follow(torch.tensor(0.7), 32)
-    assert adaptation.probability.item() == pytest.approx(0.32)
-    adaptation.follow(torch.tensor(0.5), 100)
-    assert adaptation.probability.item() == pytest.approx(0.22)
-    adaptation.follow(torch.tensor(float("nan")), 100)
-    assert adaptation.probability.item() == pytest.approx(0.22)
-    for _ in range(20):
-        adaptation.follow(torch.tensor(1.0), 100)
-    assert adaptation.probability.item() == pytest.approx(MOST_PROBABLE)
-    for _ in range(20):
-        adaptation.follow(torch.tensor(-1.0), 100)
-    assert adaptation.probability.item() == 0
+
+    def after(sign: float, images: int, times: int = 1) -> float:
+        for _ in range(times):
+            adaptation.note(torch.tensor(sign - 0.05))
+            adaptation.note(torch.tensor(sign + 0.05))
+            adaptation.follow(images)
+        return adaptation.probability.item()
+
+    assert after(0.62, 32, times=10) == pytest.approx(0.32)
+    assert after(0.58, 100) == pytest.approx(0.22)
+    assert after(float("nan"), 100) == pytest.approx(0.22)
+    assert after(1.0, 100, times=20) == pytest.approx(MOST_PROBABLE)
+    assert after(-1.0, 100, times=20) == 0

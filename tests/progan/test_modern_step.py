@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from progan import draws
+from progan import draws, step
 from progan.adversarial import critic_objective, generator_objective
 from progan.augmentation import DRAWS, augment
 from progan.config import Config
@@ -193,9 +193,13 @@ def test_a_run_whose_augmentation_adapts_goes_on_bit_for_bit() -> None:
 def test_a_failed_step_does_not_end_the_adaptation(monkeypatch: pytest.MonkeyPatch) -> None:
     config = small_config(objective="logistic", augment="cutout", augment_target=0.5)
     trainer = Trainer(config, Patterns())
-    monkeypatch.setattr(
-        trainer, "_reals", lambda *args: (torch.full((8, 3, 4, 4), float("nan")), None)
-    )
+    usual = critic_objective
+
+    def failing(*given: Any, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, scalars = usual(*given, **options)
+        return loss, scalars | {"scores/sign": torch.tensor(float("nan"))}
+
+    monkeypatch.setattr(step, "critic_objective", failing)
     trainer.round()
     assert trainer.adaptation is not None
     assert trainer.adaptation.probability.item() == 0

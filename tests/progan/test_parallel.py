@@ -1,6 +1,8 @@
 """The minibatch divided among processes is still the minibatch."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,14 +78,15 @@ def test_all_processes_have_the_same_bits_and_the_same_scalars(trained: Path) ->
 
 
 def test_augmentation_adapts_alike_in_several_processes(tmp_path: Path) -> None:
-    changes = {
+    changes: dict[str, Any] = {
         "objective": "relativistic",
         "gamma": "0.2",
         "augment": "colour,translation,cutout",
         "augment_target": 0.1,
         "augment_kimg": 0.3,
     }
-    runs = [start(tmp_path, train_to_files, [(tmp_path, 25, changes)] * n) for n in (1, 2)]
+    train = partial(train_to_files, **changes)
+    runs = [start(tmp_path, train, [(tmp_path, 25)] * count) for count in (1, 2)]
     for run in runs:
         statuses = run.statuses()
         assert set(statuses) == {0}, [run.said(rank) for rank in range(len(statuses))]

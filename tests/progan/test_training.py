@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from progan import draws, training
+from progan import draws, step, training
 from progan.config import Config
 from progan.draws import Purpose
 from progan.errors import ProganError
@@ -237,14 +237,14 @@ class Failing:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, which: str, steps: set[int]) -> None:
         self.count = 0
         self.steps = steps
-        usual = getattr(training, which)
+        usual = getattr(step, which)
 
         def objective(*args: Any, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
             loss, scalars = usual(*args, **options)
             self.count += 1
             return (loss * float("nan") if self.count - 1 in steps else loss), scalars
 
-        monkeypatch.setattr(training, which, objective)
+        monkeypatch.setattr(step, which, objective)
 
 
 @pytest.mark.parametrize(
