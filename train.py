@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from datasets.pyramid import Dataset
     from progan.parallel import Processes
+    from tools.fitting import Thrift
     from tools.observers import Pace
 
 # What a run may change when it is continued: how far it goes, which alters no weight before.
@@ -50,6 +51,23 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
             )
         command = option(command)
     return command
+
+
+class _Parts(click.ParamType[int | None]):
+    """A number of parts, or `auto`, which is None."""
+
+    name = "auto|N"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> int | None:
+        """Read it."""
+        if value in (None, "auto"):
+            return None
+        try:
+            return int(click.IntRange(min=1).convert(value, parameter, context))
+        except click.BadParameter:
+            self.fail(f"{value!r} is neither auto nor a number from 1.", parameter, context)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -138,7 +156,26 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     is_flag=True,
     help="Look for copies of training images as it learns, as often as --metric-kimg says.",
 )
-@click.option("--dry-run", is_flag=True, help="Print configuration and schedule, and exit.")
+@click.option(
+    "--accumulate",
+    type=_Parts(),
+    default="auto",
+    show_default=True,
+    help="Take each minibatch in so many parts whose gradients add up: the same weights up to "
+    "rounding, less memory. auto: as few parts as fit.",
+)
+@click.option(
+    "--recompute/--no-recompute",
+    default=True,
+    show_default=True,
+    help="Where even one group of the minibatch standard deviation does not fit, allow computing "
+    "again what would be kept for derivatives.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print configuration, schedule and the memory that each level needs, and exit.",
+)
 def main(
     dataset: Path,
     run: Path,
@@ -155,6 +192,8 @@ def main(
     metric_images: int,
     detector: str | None,
     watch_memorization: bool,
+    accumulate: int | None,
+    recompute: bool,
     dry_run: bool,
     **settings: Any,
 ) -> None:
@@ -172,11 +211,14 @@ def main(
         where = _device(device, processes)
         data = Dataset.open(dataset)
         config = _config(preset_name, given, data, run, processes)
+        from tools.fitting import Thrift
+
+        thrift = Thrift(parts=accumulate, recompute=recompute)
         if dry_run:
             if processes.rank == 0:
                 from tools.plan import print_plan
 
-                print_plan(config, where, processes.count)
+                print_plan(config, where, thrift, processes)
             return
         from tools.observers import Pace
 
@@ -193,7 +235,7 @@ def main(
             detector=detector,
             watch_memorization=watch_memorization,
         )
-        _train(config, data, run, where, processes, pace)
+        _train(config, data, run, where, processes, pace, thrift)
 
 
 @contextmanager
@@ -440,19 +482,24 @@ def _train(
     device: "torch.device",
     processes: "Processes",
     pace: "Pace",
+    thrift: "Thrift",
 ) -> None:
     """Train from where RUN stands to the end, or until a signal."""
     from datasets.stream import Stream
     from progan.checkpoint import Checkpoints
     from progan.training import Trainer, train
+    from tools.fitting import splits_that_fit
 
     stop = _StopSignals(processes)
-    trainer = Trainer(config, Stream(data, seed=config.seed), device=device, processes=processes)
     checkpoints = Checkpoints(
         run / "checkpoints", keep=pace.keep, milestone_kimg=pace.milestone_kimg
     )
     # The other processes may be on machines where there is no RUN.
     newest = checkpoints.newest() if processes.rank == 0 and run.is_dir() else None
+    nimg = processes.tell(0 if newest is None else newest[1])
+    splits = splits_that_fit(config, device, thrift, processes, nimg)
+    stream = Stream(data, seed=config.seed)
+    trainer = Trainer(config, stream, device=device, processes=processes, splits=splits)
     if newest is not None:
         trainer.restore(*newest)
     trainer.agree()

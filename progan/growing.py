@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from progan.growth import FIRST_LEVEL, level_of
 from progan.layers import Scaled
+from progan.recomputing import Pass, recomputed
 
 
 def refuse_fractions(**arguments: object) -> None:
@@ -62,6 +63,8 @@ class GrowingNetwork(nn.Module):
         self.fmap_max = fmap_max
         self.level = self.top_level
         self.fade = 1.0
+        self._shared: SharedWeights | None = None
+        self._at_once: int | None = None
 
     def maps(self, stage: int) -> int:
         """Give nf(stage), the number of feature maps; a block at level L works with nf(L - 1)."""
@@ -88,16 +91,30 @@ class GrowingNetwork(nn.Module):
         return [parameter for module in self._active() for parameter in module.parameters()]
 
     @contextmanager
-    def shared_weights(self) -> Iterator["SharedWeights"]:
+    def shared_weights(self, at_once: int | None = None) -> Iterator["SharedWeights"]:
         """Make the weights to work with once, for all passes within the block.
 
         The block must not change the stored weights.
+
+        Args:
+            at_once: walk through the network with so many samples at a time, keep nothing of that,
+                and compute it again for derivatives; by default all together, once.
         """
-        weights = SharedWeights(self)
+        self._shared = SharedWeights(self)
+        self._at_once = at_once
         try:
-            yield weights
+            yield self._shared
         finally:
-            weights.release()
+            self._shared.release()
+            self._shared = self._at_once = None
+
+    def _walk(self, run: Pass, x: Tensor) -> Tensor:
+        """Give `run(x)`, which treats each sample by itself, as `shared_weights` says."""
+        if self._shared is None or self._at_once is None:
+            return run(x)
+        if torch.is_grad_enabled():
+            return recomputed(run, x, self._shared.used, self._at_once)
+        return torch.cat([run(some) for some in torch.split(x, self._at_once)])
 
     def _active(self) -> list[nn.Module]:
         """List the parts that take part where the network stands, in a fixed order."""

@@ -137,7 +137,11 @@ class Generator(GrowingNetwork):
             raise ValueError(
                 f"latents must have the shape [N, {self.latent_size}], not {list(latents.shape)}"
             )
-        x = normalize_pixels(self._with_labels(latents, labels))
+        return self._walk(self._images, self._with_labels(latents, labels))
+
+    def _images(self, x: Tensor) -> Tensor:
+        """Make images from latents with labels [N, latent_size + label_size]."""
+        x = normalize_pixels(x)
         below = x
         for level in range(FIRST_LEVEL, self.level + 1):
             below, x = x, self.blocks[str(level)](x)
@@ -274,7 +278,8 @@ class Critic(GrowingNetwork):
         Raises:
             ValueError: the images' shape does not fit, or N does not divide by the group size.
         """
-        last, seen = self.blocks[str(FIRST_LEVEL)], self.activations(images, flat=flat)[-1]
+        last = self.blocks[str(FIRST_LEVEL)]
+        seen = self._walk(lambda some: self.activations(some, flat=flat)[-1], images)
         return torch.cat([last(part, flat=flat) for part in seen.chunk(minibatches)])
 
     def activations(self, images: Tensor, *, flat: bool = False) -> list[Tensor]:

@@ -23,22 +23,7 @@ from progan.inputs import Inputs
 from progan.networks import Critic, Generator
 from progan.objectives import Scalars
 from progan.parallel import Processes
-
-
-def divided(rows: Tensor, group_size: int, count: int) -> list[Tensor]:
-    """Divide rows of a minibatch into parts that keep its groups whole.
-
-    Args:
-        rows: as `Processes.share` gives them: sample i belongs to group i mod (N / group size).
-        group_size: samples that the minibatch standard deviation compares.
-        count: parts; at most as many as there are groups.
-
-    Returns:
-        Rows of each part, in the same order as `rows`; the first ones may have a group more.
-    """
-    groups = rows.reshape(min(group_size, len(rows)), -1)
-    count = min(count, groups.shape[1])
-    return [part.flatten() for part in groups.tensor_split(count, dim=1)]
+from progan.splitting import Split, divided
 
 
 class _Sum:
@@ -84,7 +69,7 @@ class Step:
         generator, critic, average: the networks, which stand where the step's stage says.
         generator_adam, critic_adam: their optimizers.
         processes: those that share the minibatch.
-        parts: in how many parts this process takes its share, by level; in one where none is named.
+        splits: how this process splits its share, by level; not at all where none is named.
             Weights do not depend on it, but for rounding.
         adaptation: decides how strongly to augment, where that follows the critic.
     """
@@ -100,7 +85,7 @@ class Step:
         generator_adam: torch.optim.Adam,
         critic_adam: torch.optim.Adam,
         processes: Processes,
-        parts: Mapping[int, int],
+        splits: Mapping[int, Split],
         adaptation: Adaptation | None = None,
     ) -> None:
         self.config = config
@@ -111,7 +96,7 @@ class Step:
         self.generator_adam = generator_adam
         self.critic_adam = critic_adam
         self.processes = processes
-        self.parts = parts
+        self.splits = splits
         self.adaptation = adaptation
         self._gamma = ByResolution.parse(config.gamma)
 
@@ -127,11 +112,13 @@ class Step:
             all processes.
         """
         rows = self.processes.share(stage.minibatch, self.config.mbstd_group_size)
-        parts = divided(rows, self.config.mbstd_group_size, self.parts.get(stage.level, 1))
-        with self.generator.shared_weights() as weights:
-            scalars, critic_failed, fakes, reals = self._teach_critic(stage, nimg, parts)
+        split = self.splits.get(stage.level, Split())
+        parts = divided(rows, self.config.mbstd_group_size, split.parts)
+        once = split.at_once
+        with self.generator.shared_weights(once) as weights:
+            scalars, critic_failed, fakes, reals = self._teach_critic(stage, nimg, parts, once)
             self._update_average(stage, nimg)
-            found = self._look_at_fakes(weights, stage, nimg, parts, fakes, reals)
+            found = self._look_at_fakes(weights, stage, nimg, parts, once, fakes, reals)
         generator_failed = self._descend(self.generator, self.generator_adam, found)
         scalars |= found.scalars
         self.processes.average_(list(scalars.values()))
@@ -140,7 +127,7 @@ class Step:
         return scalars, torch.maximum(critic_failed, generator_failed)
 
     def _teach_critic(
-        self, stage: Stage, nimg: int, parts: Sequence[Tensor]
+        self, stage: Stage, nimg: int, parts: Sequence[Tensor], at_once: int | None
     ) -> tuple[Scalars, Tensor, Tensor | None, list[Tensor]]:
         """Train the critic; gives its fakes with their graph, too, if they are to be used again.
 
@@ -155,7 +142,7 @@ class Step:
         keep = config.share_fakes and len(parts) == 1
         fakes: Tensor | None = None
         seen: list[Tensor] = []
-        with self.critic.shared_weights() as weights:
+        with self.critic.shared_weights(at_once) as weights:
             found = _Sum(weights, sum(map(len, parts)))
             for (reals, real_labels), (latents, labels), mixing, of_reals, of_fakes in zip(
                 self.inputs.reals(stage, nimg, parts),
@@ -195,6 +182,7 @@ class Step:
         stage: Stage,
         nimg: int,
         parts: Sequence[Tensor],
+        at_once: int | None,
         fakes: Tensor | None,
         reals: Sequence[Tensor],
     ) -> _Sum:
@@ -206,7 +194,7 @@ class Step:
         if self.config.share_fakes:
             of = (Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS)
         found = _Sum(weights, sum(map(len, parts)))
-        with self.critic.shared_weights():
+        with self.critic.shared_weights(at_once):
             for (latents, labels), chances, partners in zip(
                 self.inputs.latents(*of, stage, nimg, parts),
                 self._chances(Purpose.AUGMENTED_GENERATED, stage, nimg, parts),

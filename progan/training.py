@@ -18,6 +18,7 @@ from progan.inputs import Data, Inputs
 from progan.networks import Critic, Generator
 from progan.objectives import Scalars
 from progan.parallel import Processes
+from progan.splitting import Split
 from progan.step import Step
 
 MAX_SKIPPED_IN_A_ROW = 20
@@ -82,13 +83,15 @@ class Trainer:
         data: hands out the real images.
         device: where to compute.
         processes: the processes that share the work.
-        parts: in how many parts this process takes its share of the minibatch, by level; in one
-            where none is named. Needs less memory, and changes no weight but for rounding.
+        splits: how this process splits its share of the minibatch to need less memory, by level;
+            not at all where none is named. No weight changes but for rounding.
 
     Attributes:
         nimg: real images shown so far.
         stage: where training stands.
         generator, critic, average: the networks, standing at that stage.
+        step: what trains them on one minibatch.
+        splits: how a minibatch is split, by level.
         skipped: steps that were not applied because something was not finite.
     """
 
@@ -99,12 +102,13 @@ class Trainer:
         *,
         device: torch.device | None = None,
         processes: Processes | None = None,
-        parts: Mapping[int, int] | None = None,
+        splits: Mapping[int, Split] | None = None,
     ) -> None:
         self.config = config
         self.data = data
         self.device = device or torch.device("cpu")
         self.processes = processes or Processes()
+        self.splits = dict(splits or {})
         self.generator, self.critic, self.average = build(config, self.device)
         self.generator_adam = self._adam(self.generator)
         self.critic_adam = self._adam(self.critic)
@@ -114,7 +118,7 @@ class Trainer:
         self.adaptation: Adaptation | None = None
         if config.augment_target > 0:
             self.adaptation = Adaptation(config.augment_target, config.augment_kimg, self.device)
-        self._step = Step(
+        self.step = Step(
             config,
             Inputs(config, data, latent_size=self.generator.latent_size, device=self.device),
             self.generator,
@@ -123,7 +127,7 @@ class Trainer:
             generator_adam=self.generator_adam,
             critic_adam=self.critic_adam,
             processes=self.processes,
-            parts=parts or {},
+            splits=self.splits,
             adaptation=self.adaptation,
         )
         self.skipped = 0
@@ -169,7 +173,7 @@ class Trainer:
         stage = self.stage
         nimg = self.nimg
         for _ in range(self.config.minibatch_repeats):
-            self._note(*self._step(stage, nimg))
+            self._note(*self.step(stage, nimg))
             nimg += stage.minibatch
         if self.adaptation is not None:
             self.adaptation.follow(nimg - self.nimg)

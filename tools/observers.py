@@ -49,7 +49,9 @@ def bring_observers(
     seconds = {}
     levels = trainer.average.top_level - 1
     with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
-        for level, estimate, _ in measure(config, trainer.device, trainer.processes.count):
+        for level, estimate, _ in measure(
+            config, trainer.device, trainer.processes.count, trainer.splits
+        ):
             seconds[level] = estimate
             bar.advance()
     dataset: dict[str, object] = {

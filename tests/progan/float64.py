@@ -12,6 +12,7 @@ from torch import Tensor
 from progan import training
 from progan.inputs import Inputs
 from progan.parallel import joined
+from progan.splitting import Split
 from progan.training import Trainer
 from tests.progan.making import Patterns, small_config
 
@@ -56,7 +57,7 @@ def train_to_files(folder: Path, rounds: int, parts: int = 1, **changes: Any) ->
             small_config(**(settings | changes)),
             Patterns(classes=3),
             processes=processes,
-            parts=dict.fromkeys(range(2, 5), parts),
+            splits=dict.fromkeys(range(2, 5), Split(parts)),
         )
         for _ in range(rounds):
             trainer.round()

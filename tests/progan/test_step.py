@@ -12,7 +12,7 @@ from torch import Tensor
 
 from progan.layers import minibatch_deviation
 from progan.parallel import Processes
-from progan.step import divided
+from progan.splitting import Split, divided
 from progan.training import Trainer
 from tests.progan.float64 import precise, train_to_files
 from tests.progan.making import Patterns, small_config
@@ -71,8 +71,12 @@ def test_training_in_parts_is_training(changes: dict[str, Any]) -> None:
     with precise():
         # Three groups, in parts of equal size and not.
         whole, *others = [
-            Trainer(config, Patterns(classes=config.label_size), parts=parts)
-            for parts in ({}, {2: 3, 3: 2, 4: 3}, {2: 2, 3: 3, 4: 2})
+            Trainer(config, Patterns(classes=config.label_size), splits=splits)
+            for splits in (
+                {},
+                {2: Split(3), 3: Split(2), 4: Split(3)},
+                {2: Split(2, 3), 3: Split(3, 3), 4: Split(2, 2)},
+            )
         ]
         while whole.nimg < config.nimg:
             whole.round()
@@ -105,7 +109,7 @@ def test_two_processes_in_parts_learn_what_one_learns(tmp_path: Path) -> None:
 
 
 def test_parts_are_taken_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = Trainer(small_config(mbstd_group_size=2), Patterns(), parts={2: 4})
+    trainer = Trainer(small_config(mbstd_group_size=2), Patterns(), splits={2: Split(4)})
     seen = []
     forward = type(trainer.critic).forward
 
