@@ -565,7 +565,7 @@ def neighbours(
 @click.option(
     "--level", "levels", type=click.IntRange(2, 10), multiple=True, help="Repeatable; default all."
 )
-@click.option("--preset", type=click.Choice(["paper", "v2", "small"]), default="paper")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="paper")
 @click.option("--minibatch", type=click.IntRange(1, 4096), help="By default the preset's.")
 @click.option("--fmap-base", type=click.IntRange(1), help="By default the preset's.")
 @click.option("--fmap-max", type=click.IntRange(1), help="By default the preset's.")
@@ -716,7 +716,7 @@ def ablate(
 @click.option(
     "--preset",
     "preset_name",
-    type=click.Choice(["paper", "v2", "small"]),
+    type=click.Choice(list(PRESETS)),
     help="How the run goes on; by default paper or v2, by the file's groups of samples.",
 )
 @click.option("--seed", type=options.SEED, help="Of the run's further draws; by default 0.")
