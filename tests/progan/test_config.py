@@ -53,8 +53,19 @@ def test_v2_is_refused_for_other_numbers_of_processes() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ProganError, match="paper, v2, small"):
+    with pytest.raises(ProganError, match="paper, v2, small, modern"):
         preset("v3")
+
+
+def test_modern_is_the_small_network_on_a_shorter_course() -> None:
+    small, modern = preset("small", resolution=32), preset("modern", resolution=32)
+    for name in ("fmap_base", "fmap_max", "minibatch", "objective", "resolution"):
+        assert getattr(modern, name) == getattr(small, name)
+    starts = [
+        next(p.start for p in config.schedule.phases() if p.level == 5)
+        for config in (small, modern)
+    ]
+    assert starts == [26_000, 7_000]
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

@@ -17,7 +17,17 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "verb",
-    ["", "generate", "video", "timelapse", "neighbours", "export", "import-official", "ablate"],
+    [
+        "",
+        "generate",
+        "video",
+        "timelapse",
+        "neighbours",
+        "export",
+        "import-official",
+        "project",
+        "ablate",
+    ],  # fmt: skip
 )
 def test_help_waits_for_nothing(verb: str) -> None:
     # A new process: in this one, everything has been imported.
