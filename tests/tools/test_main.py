@@ -27,7 +27,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
         "import-official",
         "project",
         "ablate",
-    ],  # fmt: skip
+    ],
 )
 def test_help_waits_for_nothing(verb: str) -> None:
     # A new process: in this one, everything has been imported.
