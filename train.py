@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -15,7 +15,7 @@ import click
 
 from datasets import door
 from datasets.errors import DatasetError
-from datasets.landing import landing
+from datasets.landing import clear_unlanded, landing
 from progan.config import PRESETS, Config, begun_with, preset
 from progan.errors import ProganError
 
@@ -157,6 +157,11 @@ class _Parts(click.ParamType[int | None]):
     help="Look for copies of training images as it learns, as often as --metric-kimg says.",
 )
 @click.option(
+    "--accept-changed-data",
+    is_flag=True,
+    help="Go on with a dataset that is not the one that RUN has learned from so far.",
+)
+@click.option(
     "--accumulate",
     type=_Parts(),
     default="auto",
@@ -192,6 +197,7 @@ def main(
     metric_images: int,
     detector: str | None,
     watch_memorization: bool,
+    accept_changed_data: bool,
     accumulate: int | None,
     recompute: bool,
     dry_run: bool,
@@ -210,7 +216,10 @@ def main(
     with joined() as processes, _told_once(processes):
         where = _device(device, processes)
         data = Dataset.open(dataset)
-        config = _config(preset_name, given, data, run, processes)
+        begun_before = _config_text(run)
+        config = _config(
+            preset_name, given, data, run, processes, accept_changed_data=accept_changed_data
+        )
         from tools.fitting import Thrift
 
         thrift = Thrift(parts=accumulate, recompute=recompute)
@@ -235,7 +244,36 @@ def main(
             detector=detector,
             watch_memorization=watch_memorization,
         )
-        _train(config, data, run, where, processes, pace, thrift)
+        with _only_training(run, begun_before, processes):
+            _train(config, data, run, where, processes, pace, thrift)
+
+
+@contextmanager
+def _only_training(run: Path, begun_before: bytes | None, processes: "Processes") -> Iterator[None]:
+    """Keep other trainings out of RUN, and clear away what a killed one left half-written."""
+    if processes.rank != 0:  # may be on a machine where there is no RUN
+        yield
+        return
+    from progan.checkpoint import clear_parts
+    from tools.run_lock import only_training
+
+    with only_training(run):
+        if _config_text(run) != begun_before:
+            raise ProganError(
+                f"another training has just been at work in {run}: give the command again"
+            )
+        for folder in (run, run / "samples"):
+            clear_unlanded(folder)
+        for folder in (run, run / "checkpoints"):
+            clear_parts(folder)
+        yield
+
+
+def _config_text(run: Path) -> bytes | None:
+    try:
+        return (run / "config.json").read_bytes()
+    except OSError:
+        return None
 
 
 @contextmanager
@@ -310,10 +348,12 @@ def _config(
     data: "Dataset",
     run: Path,
     processes: "Processes",
+    *,
+    accept_changed_data: bool = False,
 ) -> Config:
     """Make or take up the run's configuration in process 0, and tell the others."""
     if processes.rank == 0:
-        saved = _saved_config(run, data)
+        saved = _saved_config(run, data, accept_changed_data=accept_changed_data)
         if saved is None:
             config = _new_config(preset_name, given, data, processes)
         else:
@@ -335,7 +375,9 @@ def _config(
     return Config.from_json(told["config"])
 
 
-def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
+def _saved_config(
+    run: Path, data: "Dataset", *, accept_changed_data: bool
+) -> dict[str, Any] | None:
     """Read the settings of a run that has begun; None for a new one."""
     path = run / "config.json"
     if not path.is_file():
@@ -356,18 +398,20 @@ def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
         fingerprint = data.fingerprint if known is None else known["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
         raise ProganError(f"{path} is damaged ({error}): this run cannot be continued") from None
-    if fingerprint != data.fingerprint:
+    changed = fingerprint != data.fingerprint
+    if changed and not accept_changed_data:
         raise ProganError(
             f"{run} was trained on other data than {data.path} (the fingerprints differ): give the "
-            "run's own dataset, or begin another run"
+            "run's own dataset, begin another run, or give --accept-changed-data to go on with "
+            "this one"
         )
-    if known is None:
+    if changed or known is None:
         _refuse_misfit(settings, data, run)
     return settings
 
 
 def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None:
-    """Refuse a dataset that networks cannot go on with which have had none before."""
+    """Refuse a dataset that networks cannot go on with which have had another one, or none."""
     config = Config.from_json(settings)
     for name, wanted, found in (
         ("channels", config.num_channels, data.channels),
@@ -382,6 +426,19 @@ def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None
         raise ProganError(
             f"the networks in {run} are for {config.resolution} pixels, and {data.path} has "
             f"{data.resolution}: prepare it with --resolution {config.resolution}"
+        )
+    if data.classes is None or not (run / "generator.safetensors").is_file():
+        return
+    from progan.checkpoint import read_model
+    from progan.errors import DamagedFile
+
+    names: tuple[str, ...] = ()
+    with suppress(DamagedFile):  # then it will be written again
+        names = read_model(run).classes
+    if names and names != tuple(data.classes):
+        raise ProganError(
+            f"the networks in {run} know the classes {', '.join(names)}, and {data.path} has "
+            f"{', '.join(data.classes)}: give a dataset with the same ones"
         )
 
 
@@ -410,7 +467,10 @@ def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -
         if name not in _MAY_CHANGE and saved.get(name) != value:
             raise click.UsageError(
                 f"--{name.replace('_', '-')} {value} cannot be changed in {run}, which began with "
-                f"{saved.get(name)}: leave the option away, or begin another run"
+                f"{saved.get(name)}: leave the option away, or begin another run. Of the settings "
+                f"only {' and '.join(f'--{n}' for n in sorted(_MAY_CHANGE))} may change, besides "
+                "what is no setting of the run: --device, how often it is saved, shown and "
+                "measured, and --keep"
             )
     return Config.from_json(saved | {n: v for n, v in given.items() if n in _MAY_CHANGE})
 
@@ -452,6 +512,10 @@ class _StopSignals:
         return self.asked or (self._parent is not None and os.getppid() != self._parent)
 
 
+def _warn(sentence: str) -> None:
+    click.echo(f"Warning: {sentence}", err=True)
+
+
 def _places(device: "torch.device", count: int) -> str:
     """Say where the processes compute."""
     if count == 1:
@@ -459,9 +523,9 @@ def _places(device: "torch.device", count: int) -> str:
     return f"{count} {'GPUs' if device.type == 'cuda' else 'processes'}"
 
 
-def _begin(run: Path, config: Config, data: "Dataset") -> None:
-    """Write a new run's config.json, or a continued one's changed settings."""
-    from progan.runs import imported_from
+def _begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
+    """Write a new run's config.json, or what has changed in that of one that goes on at `nimg`."""
+    from progan.runs import datasets_until, imported_from
 
     run.mkdir(parents=True, exist_ok=True)
     saved: dict[str, Any] = {
@@ -471,6 +535,13 @@ def _begin(run: Path, config: Config, data: "Dataset") -> None:
     }
     if origin := imported_from(run):
         saved["official"] = origin
+    if earlier := datasets_until(run, nimg, data.fingerprint):
+        saved["earlier_datasets"] = earlier
+        if earlier[-1]["until_nimg"] == nimg:
+            click.echo(
+                f"From {nimg / 1000:g} kimg on, {run} learns from other data than before; "
+                "config.json and the model file will say so."
+            )
     with landing(run / "config.json", overwrite=True) as part:
         part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
 
@@ -495,7 +566,7 @@ def _train(
         run / "checkpoints", keep=pace.keep, milestone_kimg=pace.milestone_kimg
     )
     # The other processes may be on machines where there is no RUN.
-    newest = checkpoints.newest() if processes.rank == 0 and run.is_dir() else None
+    newest = checkpoints.newest(_warn) if processes.rank == 0 else None
     nimg = processes.tell(0 if newest is None else newest[1])
     splits = splits_that_fit(config, device, thrift, processes, nimg)
     stream = Stream(data, seed=config.seed)
@@ -505,6 +576,13 @@ def _train(
     trainer.agree()
     if trainer.nimg >= config.nimg:
         if processes.rank == 0:
+            from progan.runs import datasets_until, earlier_datasets
+            from tools.observers import saving
+
+            # Other data than the run has learned from are not to be told of.
+            same = datasets_until(run, trainer.nimg, data.fingerprint) == earlier_datasets(run)
+            if same and saving(data, run, checkpoints, pace).mend_model(trainer):
+                click.echo(f"{run / 'generator.safetensors'} is written again.")
             click.echo(
                 f"{run} is already trained to {trainer.nimg / 1000:g} kimg; give a larger --kimg "
                 "to go on."
@@ -512,7 +590,14 @@ def _train(
         return
     observers = []
     if processes.rank == 0:
-        _begin(run, config, data)
+        from tools.saving_room import room_for_checkpoints
+
+        sentence, enough = room_for_checkpoints(trainer, run, checkpoints)
+        if enough:
+            click.echo(f"{sentence}.")
+        else:
+            _warn(f"{sentence}: that will not be enough to the end. Keep fewer, or make room.")
+        _begin(run, config, data, trainer.nimg)
         from tools.observers import bring_observers
 
         observers = bring_observers(trainer, data, run, checkpoints, pace)
@@ -521,7 +606,13 @@ def _train(
             f"{verb}: {len(data.rows('train'))} images, to {config.resolution}×{config.resolution} "
             f"pixels, {config.kimg:g} kimg, on {_places(device, processes.count)}"
         )
-    finished = train(trainer, observers, stop)
+    try:
+        finished = train(trainer, observers, stop)
+    except OSError as error:
+        # A full disk is reported without a name.
+        if error.errno is not None and error.filename is None:
+            error.filename = str(run)
+        raise
     if processes.rank == 0:
         if finished:
             click.echo(f"Trained to {trainer.nimg / 1000:g} kimg. The generator: "

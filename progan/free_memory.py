@@ -56,7 +56,10 @@ def _left_in_groups(proc: Path, root: Path) -> Iterator[int]:
     except OSError:
         return
     for line in lines:
-        _, controllers, path = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        controllers, named, path = rest.partition(":")
+        if not named:
+            continue
         if controllers == "":
             top, limit, usage, cache = root, "memory.max", "memory.current", "inactive_file"
         elif "memory" in controllers.split(","):

@@ -31,25 +31,36 @@ def recomputed(run: Pass, x: Tensor, weights: Sequence[Tensor], at_once: int) ->
         What can be derived twice.
     """
     apply: Any = _Pass.apply
-    return torch.cat([apply(run, some, *weights) for some in torch.split(x, at_once)])
+    # Links, for of what hangs on a link the engine tells whether it is wanted; of a leaf, it does
+    # not, and derivatives by weights that nobody asked for would be computed.
+    links = [weight.view_as(weight) for weight in weights]
+    parts = torch.split(x.view_as(x), at_once)
+    return torch.cat([apply(run, weights, some, *links) for some in parts])
+
+
+def _wanted(ctx: Any) -> list[bool]:
+    """Say which of the tensors that went into a function are to get a derivative now."""
+    ask = torch._C._will_engine_execute_node
+    return [node is not None and ask(node) for node, _ in ctx.next_functions]
 
 
 class _Pass(torch.autograd.Function):
     """y(x, w)."""
 
     @staticmethod
-    def forward(ctx: Any, run: Pass, x: Tensor, *weights: Tensor) -> Tensor:
-        ctx.run = run
-        ctx.save_for_backward(x, *weights)
+    def forward(
+        ctx: Any, run: Pass, weights: Sequence[Tensor], x: Tensor, *links: Tensor
+    ) -> Tensor:
+        ctx.run, ctx.weights = run, weights
+        ctx.save_for_backward(x, *links)
         return run(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        x, *weights = ctx.saved_tensors
-        _, *wanted = ctx.needs_input_grad
+        wanted = _wanted(ctx)
         apply: Any = _Derivatives.apply
-        found = iter(apply(ctx.run, wanted, gradients[0], x, *weights))
-        return None, *(next(found) if some else None for some in wanted)
+        found = iter(apply(ctx.run, ctx.weights, wanted, gradients[0], *ctx.saved_tensors))
+        return None, None, *(next(found) if some else None for some in wanted)
 
 
 class _Derivatives(torch.autograd.Function):
@@ -57,30 +68,35 @@ class _Derivatives(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, run: Pass, wanted: Sequence[bool], g: Tensor, x: Tensor, *weights: Tensor
+        ctx: Any,
+        run: Pass,
+        weights: Sequence[Tensor],
+        wanted: Sequence[bool],
+        g: Tensor,
+        x: Tensor,
+        *links: Tensor,
     ) -> tuple[Tensor, ...]:
-        ctx.run, ctx.wanted = run, wanted
-        ctx.save_for_backward(g, x, *weights)
+        ctx.run, ctx.weights, ctx.wanted = run, weights, wanted
+        ctx.save_for_backward(g, x)
         return _derivatives(run, wanted, g, x.detach().requires_grad_(wanted[0]), weights)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        g, x, *weights = ctx.saved_tensors
-        _, _, *wanted = ctx.needs_input_grad
-        g, x = g.detach().requires_grad_(), x.detach().requires_grad_()
-        first = _derivatives(ctx.run, ctx.wanted, g, x, weights, again=True)
+        g, x = (tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
+        wanted = _wanted(ctx)
+        first = _derivatives(ctx.run, ctx.wanted, g, x, ctx.weights, again=True)
         # What is piecewise linear has a first derivative that does not know of x.
         pairs = [(f, by) for f, by in zip(first, gradients, strict=True) if f.requires_grad]
         found = iter(
             torch.autograd.grad(
                 [f for f, _ in pairs],
-                [t for t, some in zip((g, x, *weights), wanted, strict=True) if some],
+                [t for t, some in zip((g, x, *ctx.weights), wanted, strict=True) if some],
                 [by for _, by in pairs],
                 allow_unused=True,
             )
         )
-        return None, None, *(next(found) if some else None for some in wanted)
+        return None, None, None, *(next(found) if some else None for some in wanted)
 
 
 def _derivatives(

@@ -222,6 +222,7 @@ def test_going_further_is_the_one_change_that_a_run_allows(
     refused = program(dataset, run, *TINY, "--kimg", "0.6", "--seed", "3")
     assert refused.status == 2
     assert "--seed 3 cannot be changed" in refused.err
+    assert "only --kimg may change" in refused.err
 
 
 def test_other_data_are_refused_for_a_run_that_has_begun(

@@ -73,14 +73,12 @@ def splits_that_fit(
     fitted = fit(config, device, thrift, processes, nimg=nimg, every=thrift.parts is not None)
     splits = {level: found.split for level, found in fitted.items() if found.split != Split()}
     mine = {str(level): str(split) for level, split in splits.items()}
+    reason = "To fit into memory, each" if thrift.parts is None else "Each"
     if processes.rank == 0 and mine:
-        click.echo(f"To fit into memory, each minibatch is taken {sentence(splits)}.")
-    first = processes.tell(mine)
-    if mine != first:
-        click.echo(
-            f"Process {processes.rank}: to fit into memory, each minibatch is taken "
-            f"{sentence(splits) if splits else 'whole'}."
-        )
+        click.echo(f"{reason} minibatch is taken {sentence(splits)}.")
+    if mine != processes.tell(mine):  # another machine, with other memory
+        said = sentence(splits) if splits else "whole"
+        click.echo(f"In process {processes.rank}, each minibatch is taken {said}.")
     return splits
 
 

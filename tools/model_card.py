@@ -132,13 +132,21 @@ def _data(trained: Mapping[str, Any], run: Path | None) -> dict[str, object]:
     framing = _object(dataset.get("framing"))
     resolution = dataset.get("resolution")
     told = ", ".join(f"{_plain(name)}: {_plain(value)}" for name, value in framing.items())
-    return {
+    rows: dict[str, object] = {
         "dataset": _known(dataset.get("name")),
         "fingerprint": _known(dataset.get("fingerprint")),
         "training images": _number(dataset.get("images")),
         "pixels": f"{resolution}×{resolution}" if isinstance(resolution, int) else None,
         "framing": told or None,
     }
+    earlier = trained.get("earlier_datasets")
+    for each in map(_object, earlier if isinstance(earlier, list) else []):
+        until = each.get("until_nimg")
+        shown = _number(until / 1000) if type(until) is int else None
+        rows[f"until {shown or UNKNOWN} thousand images"] = (
+            f"{_plain(each.get('name'))}, fingerprint {_plain(each.get('fingerprint'))}"
+        )
+    return rows
 
 
 def _on_disk(run: Path, fingerprint: object) -> dict[str, Any]:

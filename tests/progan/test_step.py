@@ -6,13 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
-from progan.layers import minibatch_deviation
-from progan.parallel import Processes
-from progan.splitting import Split, divided
+from progan.splitting import Split
 from progan.training import Trainer
 from tests.progan.float64 import precise, train_to_files
 from tests.progan.making import Patterns, small_config
@@ -20,26 +16,6 @@ from tests.progan.making import one_thread as one_thread
 from tests.starting import start
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@given(st.sampled_from([1, 2, 4]), st.integers(1, 2), st.integers(1, 7), st.integers(1, 9))
-def test_parts_cover_a_share_and_keep_groups_whole(
-    group: int, processes: int, groups: int, count: int
-) -> None:
-    minibatch = group * groups * processes
-    features = torch.randn(minibatch, 3, 2, 2, generator=torch.Generator().manual_seed(1))
-    whole = minibatch_deviation(features, group)
-    rows = Processes(processes - 1, processes).share(minibatch, group)
-    parts = divided(rows, group, count)
-    assert sorted(torch.cat(parts).tolist()) == sorted(rows.tolist())
-    assert len(parts) == min(count, groups)
-    assert max(map(len, parts)) - min(map(len, parts)) <= group
-    for part in parts:
-        torch.testing.assert_close(minibatch_deviation(features[part], group), whole[part])
-
-
-def test_a_minibatch_smaller_than_a_group_is_one_part() -> None:
-    assert [part.tolist() for part in divided(torch.arange(3), 16, 4)] == [[0, 1, 2]]
 
 
 def differences(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, float]:
