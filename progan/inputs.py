@@ -15,10 +15,13 @@ from torch import Tensor
 from progan import draws
 from progan.ahead import Ahead, Place, Tensors
 from progan.attempts import Attempts
+from progan.augmentation import DRAWS
 from progan.config import Config
 from progan.draws import Purpose
 from progan.growth import Stage
 from progan.layers import downscale, upscale
+
+_AUGMENTED = (Purpose.AUGMENTED_REALS, Purpose.AUGMENTED_FAKES, Purpose.AUGMENTED_GENERATED)
 
 
 class Data(Protocol):
@@ -130,6 +133,13 @@ class Inputs:
         for part in self._parts(stage, nimg, parts):
             yield part["mixing"]
 
+    def chances(
+        self, purpose: Purpose, stage: Stage, nimg: int, parts: Sequence[Tensor]
+    ) -> Iterator[Tensor]:
+        """Draw what decides how images are augmented: in [0, 1), [n, DRAWS]."""
+        for part in self._parts(stage, nimg, parts):
+            yield part[purpose.name]
+
     def _parts(self, stage: Stage, nimg: int, parts: Sequence[Tensor]) -> Iterator[Tensors]:
         """Give the tensors of each part, on the device."""
         rows = torch.cat(list(parts))
@@ -161,6 +171,9 @@ class Inputs:
         if config.mirror:
             made["flips"] = uniform(Purpose.MIRROR, nimg, minibatch)[chosen] < 0.5
         made["mixing"] = uniform(Purpose.MIXING, nimg, minibatch)[chosen]
+        for purpose in _AUGMENTED if config.augmentations else ():
+            chances = uniform(purpose, nimg, minibatch * DRAWS).reshape(-1, DRAWS)
+            made[purpose.name] = chances[chosen]
         wanted = [(Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS)]
         if not config.share_fakes:
             wanted.append((Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS))

@@ -5,18 +5,23 @@ memory is short, the minibatch is taken in parts, one after the other, whose gra
 those of the whole.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 
 import torch
 from torch import Tensor
 
+from progan.adaptation import Adaptation
+from progan.adversarial import critic_objective, generator_objective
+from progan.augmentation import augment
+from progan.averaging import kept_share
 from progan.config import Config
 from progan.draws import Purpose
 from progan.growing import SharedWeights
-from progan.growth import Stage
+from progan.growth import ByResolution, Stage
 from progan.inputs import Inputs
 from progan.networks import Critic, Generator
-from progan.objectives import Scalars, critic_objective, generator_objective
+from progan.objectives import Scalars
 from progan.parallel import Processes
 from progan.passes import Direct, Found, Passes
 from progan.precision import LossScale, penalty_scale
@@ -72,6 +77,7 @@ class Step:
         splits: how this process splits its share, by level; not at all where none is named.
             Weights do not depend on it, but for rounding.
         passes: how passes through the networks are done; likewise.
+        adaptation: decides how strongly to augment, where that follows the critic.
 
     Attributes:
         scales: in float16, what the losses of the networks are multiplied by, by name.
@@ -90,6 +96,7 @@ class Step:
         processes: Processes,
         splits: Mapping[int, Split],
         passes: Passes | None = None,
+        adaptation: Adaptation | None = None,
     ) -> None:
         self.config = config
         self.inputs = inputs
@@ -101,6 +108,8 @@ class Step:
         self.processes = processes
         self.splits = splits
         self.passes = passes or Direct()
+        self.adaptation = adaptation
+        self._gamma = ByResolution.parse(config.gamma)
         self.scales: dict[str, LossScale] = {}
         if config.precision == "float16":
             self.scales = {name: LossScale(inputs.device) for name in ("generator", "critic")}
@@ -119,15 +128,18 @@ class Step:
         rows = self.processes.share(stage.minibatch, self.config.mbstd_group_size)
         split = self.splits.get(stage.level, Split())
         parts = divided(rows, self.config.mbstd_group_size, split.parts)
-        with self.generator.shared_weights(split.at_once) as weights:
-            scalars, critic_failed, fakes = self._teach_critic(
-                weights, stage, nimg, parts, split.at_once
+        once = split.at_once
+        with self.generator.shared_weights(once) as weights:
+            scalars, critic_failed, fakes, reals = self._teach_critic(
+                weights, stage, nimg, parts, once
             )
-            self._update_average()
-            found = self._look_at_fakes(weights, stage, nimg, parts, split.at_once, fakes)
+            self._update_average(stage, nimg)
+            found = self._look_at_fakes(weights, stage, nimg, parts, once, fakes, reals)
         generator_failed = self._descend("generator", self.generator_adam, found)
         scalars |= found.scalars
         self.processes.average_(list(scalars.values()))
+        if self.adaptation is not None:
+            self.adaptation.note(scalars["scores/sign"])
         return scalars, torch.maximum(critic_failed, generator_failed)
 
     def _teach_critic(
@@ -137,8 +149,11 @@ class Step:
         nimg: int,
         parts: Sequence[Tensor],
         at_once: int | None,
-    ) -> tuple[Scalars, Tensor, Tensor | None]:
-        """Train the critic; gives its fakes with their graph, too, if they are to be used again."""
+    ) -> tuple[Scalars, Tensor, Tensor | None, list[Tensor]]:
+        """Train the critic; gives its fakes with their graph, too, if they are to be used again.
+
+        At the end come the reals of each part, as the critic saw them.
+        """
         config = self.config
         # A penalty that is evaluated more rarely weighs more, so that its pull is the same.
         lazily = config.penalty_interval
@@ -147,6 +162,7 @@ class Step:
         # again from the same latents when the generator's turn comes.
         keep = config.share_fakes and len(parts) == 1 and self.passes.keeps_graphs
         fakes: Tensor | None = None
+        seen: list[Tensor] = []
 
         def objective(
             reals: Tensor,
@@ -160,6 +176,8 @@ class Step:
                 reals,
                 fakes,
                 mixing,
+                objective=config.objective,
+                gamma=self._gamma[stage.level] * lazily if due else 0.0,
                 penalty_weight=config.penalty_weight * lazily if due else 0.0,
                 penalty_target=config.penalty_target,
                 penalty_curvature=config.penalty_curvature,
@@ -172,23 +190,28 @@ class Step:
 
         with self.critic.shared_weights(at_once) as weights:
             found = _Sum(weights, sum(map(len, parts)))
-            for (reals, real_labels), (latents, labels), mixing in zip(
+            for (reals, real_labels), (latents, labels), mixing, of_reals, of_fakes in zip(
                 self.inputs.reals(stage, nimg, parts),
                 self.inputs.latents(
                     Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS, stage, nimg, parts
                 ),
                 self.inputs.mixing(stage, nimg, parts),
+                self._chances(Purpose.AUGMENTED_REALS, stage, nimg, parts),
+                self._chances(Purpose.AUGMENTED_FAKES, stage, nimg, parts),
                 strict=True,
             ):
                 fakes = self.passes.images(makers, latents, labels, graph=keep)
-                tensors = (reals, fakes.detach(), mixing, real_labels, labels)
+                probability = self._probability()
+                seen.append(self._augmented(reals, of_reals, probability))
+                shown = self._augmented(fakes.detach(), of_fakes, probability)
+                tensors = (seen[-1], shown, mixing, real_labels, labels)
                 factor = self._factor("critic", found.share(len(reals)))
                 part = self.passes.gradients(
                     ("critic", due), weights, (), objective, tensors, factor
                 )
                 found.add(part, len(reals))
         failed = self._descend("critic", self.critic_adam, found)
-        return found.scalars, failed, fakes if keep else None
+        return found.scalars, failed, fakes if keep else None, seen
 
     def _look_at_fakes(
         self,
@@ -198,28 +221,70 @@ class Step:
         parts: Sequence[Tensor],
         at_once: int | None,
         fakes: Tensor | None,
+        reals: Sequence[Tensor],
     ) -> _Sum:
-        """Find what the generator learns from the critic; makes fakes where none are given."""
+        """Find what the generator learns from the critic; makes fakes where none are given.
+
+        The reals are those of each part that the critic has seen.
+        """
         of = (Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS)
         if self.config.share_fakes:
             of = (Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS)
         found = _Sum(weights, sum(map(len, parts)))
 
-        def objective(latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Scalars]:
+        def objective(
+            latents: Tensor,
+            labels: Tensor | None,
+            partners: Tensor,
+            chances: Tensor | None,
+            probability: Tensor | None,
+        ) -> tuple[Tensor, Scalars]:
             images = self.generator(latents, labels) if fakes is None else fakes
             return generator_objective(
-                self.critic, images, label_weight=self.config.label_weight, labels=labels
+                self.critic,
+                self._augmented(images, chances, probability),
+                objective=self.config.objective,
+                reals=partners,
+                label_weight=self.config.label_weight,
+                labels=labels,
             )
 
         with self.critic.shared_weights(at_once) as judges:
-            for tensors in self.inputs.latents(*of, stage, nimg, parts):
-                samples = len(tensors[0])
-                factor = self._factor("generator", found.share(samples))
+            for (latents, labels), partners, chances in zip(
+                self.inputs.latents(*of, stage, nimg, parts),
+                reals,
+                self._chances(Purpose.AUGMENTED_GENERATED, stage, nimg, parts),
+                strict=True,
+            ):
+                tensors = (latents, labels, partners, chances, self._probability())
+                factor = self._factor("generator", found.share(len(latents)))
                 part = self.passes.gradients(
                     "generator", weights, [judges], objective, tensors, factor
                 )
-                found.add(part, samples)
+                found.add(part, len(latents))
         return found
+
+    def _chances(
+        self, purpose: Purpose, stage: Stage, nimg: int, parts: Sequence[Tensor]
+    ) -> Iterator[Tensor | None]:
+        """Draw how each part's images are augmented, if they are."""
+        if not self.config.augmentations:
+            return repeat(None, len(parts))
+        return self.inputs.chances(purpose, stage, nimg, parts)
+
+    def _probability(self) -> Tensor | None:
+        """Give the probability of each augmentation, where it follows the critic."""
+        return None if self.adaptation is None else self.adaptation.probability
+
+    def _augmented(
+        self, images: Tensor, chances: Tensor | None, probability: Tensor | None
+    ) -> Tensor:
+        """Augment images on their way to the critic."""
+        if chances is None:
+            return images
+        config = self.config
+        strength = config.augment_probability if probability is None else probability
+        return augment(images, chances, config.augmentations, strength)
 
     def _factor(self, name: str, share: float) -> Tensor | float:
         """Say by what a network's loss is multiplied before gradients are taken."""
@@ -252,14 +317,22 @@ class Step:
         return failed
 
     @torch.no_grad()
-    def _update_average(self) -> None:
+    def _update_average(self, stage: Stage, nimg: int) -> None:
         """Move the average generator toward the generator.
 
         Weights that take no part stay: those above have not moved yet, and the colours of a level
         that has given way are never looked at again.
         """
+        config = self.config
+        kept = kept_share(
+            stage.minibatch,
+            nimg,
+            decay=config.average_decay,
+            halflife_kimg=config.average_halflife_kimg,
+            rampup=config.average_rampup,
+        )
         torch._foreach_lerp_(
             list[Tensor](self.average.active_parameters()),
             list[Tensor](self.generator.active_parameters()),
-            1 - self.config.average_decay,
+            1 - kept,
         )

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from progan.adaptation import Adaptation
 from progan.attempts import Attempts
 from progan.config import Config
 from progan.divergence import Diverged, Divergence
@@ -26,6 +27,7 @@ from progan.splitting import Split
 from progan.step import Step
 
 MAX_SKIPPED_IN_A_ROW = 20
+_PROBABILITY = "augmentation.probability"
 
 
 class Observer(Protocol):
@@ -125,6 +127,9 @@ class Trainer:
         for phase in config.schedule.phases():  # refuse now what would fail days later
             minibatch = int(config.schedule.minibatch[phase.level])
             self.processes.share(minibatch, config.mbstd_group_size)
+        self.adaptation: Adaptation | None = None
+        if config.augment_target > 0:
+            self.adaptation = Adaptation(config.augment_target, config.augment_kimg, self.device)
         self.step = Step(
             config,
             Inputs(config, data, latent_size=self.generator.latent_size, device=self.device),
@@ -136,6 +141,7 @@ class Trainer:
             processes=self.processes,
             splits=self.splits,
             passes=passes,
+            adaptation=self.adaptation,
         )
         self.skipped = 0
         self._skipped_in_a_row = torch.zeros((), device=self.device)
@@ -149,7 +155,7 @@ class Trainer:
     def _adam(self, network: Generator | Critic) -> torch.optim.Adam:
         return torch.optim.Adam(
             network.parameters(),
-            betas=(0.0, self.config.adam_beta2),
+            betas=(self.config.adam_beta1, self.config.adam_beta2),
             eps=self.config.adam_epsilon,
             fused=True,
         )
@@ -177,8 +183,8 @@ class Trainer:
         self.stage = self.config.schedule.at(nimg)
         for network in (self.generator, self.critic, self.average):
             network.stand(self.stage.level, self.stage.fade)
-        for adam in (self.generator_adam, self.critic_adam):
-            adam.param_groups[0]["lr"] = self.stage.learning_rate
+        self.generator_adam.param_groups[0]["lr"] = self.stage.learning_rate
+        self.critic_adam.param_groups[0]["lr"] = self.stage.learning_rate * self.config.critic_rate
 
     def round(self) -> None:
         """Train on a few minibatches, then grow.
@@ -191,6 +197,8 @@ class Trainer:
         for _ in range(self.config.minibatch_repeats):
             self._note(*self.step(stage, nimg))
             nimg += stage.minibatch
+        if self.adaptation is not None:
+            self.adaptation.follow(nimg - self.nimg)
         self._move_to(nimg)
         if self.stage.phase != stage.phase:
             # A new or just finished level is another problem; old moments would mislead its start.
@@ -245,6 +253,8 @@ class Trainer:
         for part, scale in self.step.scales.items():
             for name, tensor in scale.state().items():
                 tensors[f"{part}_loss.{name}"] = tensor
+        if self.adaptation is not None:
+            tensors[_PROBABILITY] = self.adaptation.probability
         return tensors | self.attempts.tensors()
 
     def restore(self, tensors: dict[str, Tensor], nimg: int) -> None:
@@ -279,6 +289,11 @@ class Trainer:
                 if saved is None or saved.shape != tensor.shape or saved.dtype != tensor.dtype:
                     raise ProganError(f"the checkpoint does not fit: {part}_loss.{name}")
                 tensor.copy_(saved)
+        if self.adaptation is not None:
+            probability = left.pop(_PROBABILITY, None)
+            if probability is None or probability.shape != () or probability.dtype != torch.float32:
+                raise ProganError(f"the checkpoint does not fit: {_PROBABILITY}")
+            self.adaptation.probability.copy_(probability)
         if left:
             raise ProganError(f"the checkpoint has a tensor too many: {next(iter(left))}")
         for count in (self._skipped_in_a_row, self._skipped_now, self._worst_row):

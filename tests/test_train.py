@@ -20,10 +20,10 @@ import train
 from datasets import door
 from datasets.__main__ import datasets as datasets_main
 from datasets.pyramid import Dataset
+from progan.adversarial import critic_objective
 from progan.checkpoint import read_model
 from progan.errors import ProganError
 from progan.latents import latents_of_seeds
-from progan.objectives import critic_objective
 
 ROOT = Path(__file__).resolve().parent.parent
 # A run through all phases from 4 to 16 pixels, in a second or two.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from datasets import door
+from progan.config import PRESETS
 from progan.errors import ProganError
 from tools import options
 
@@ -672,7 +673,7 @@ def neighbours(
 @click.option(
     "--level", "levels", type=click.IntRange(2, 10), multiple=True, help="Repeatable; default all."
 )
-@click.option("--preset", type=click.Choice(["paper", "v2", "small"]), default="paper")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="paper")
 @click.option("--minibatch", type=click.IntRange(1, 4096), help="By default the preset's.")
 @click.option("--fmap-base", type=click.IntRange(1), help="By default the preset's.")
 @click.option("--fmap-max", type=click.IntRange(1), help="By default the preset's.")
@@ -737,6 +738,97 @@ def bench(
         )
 
 
+@main.command()
+@click.argument("dataset", type=options.PATH)
+@click.argument("out", type=options.PATH)
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    required=True,
+    metavar="NAME[:OPTION=VALUE,…]",
+    help="A name and the options of train.py (or preset=…) in which it differs; repeatable.",
+)
+@click.option("--preset", "preset_name", type=click.Choice(list(PRESETS)), default="small",
+              show_default=True, help="What the variants begin with.")  # fmt: skip
+@click.option(
+    "--seeds", type=options.Seeds(), default="0-2", show_default=True, help="Of each variant."
+)
+@click.option(
+    "--minutes",
+    type=door.Number(min=0.01),
+    help="Time of the processor that each run may take, of one thread; of the clock on a GPU.",
+)
+@click.option("--kimg", type=door.Number(min=0.001), help="Instead: thousand images of each run.")
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(4, _MOST_IMAGES),
+    default=512,
+    show_default=True,
+    help="Images to measure of each side.",
+)
+@click.option(
+    "--points",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    help="Measurements of swd on the way; a run that is broken off goes on from the last.",
+)
+@click.option("--detector", help="For precision and recall: inception, critic:RUN or a file.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 or mps.")
+def ablate(
+    dataset: Path,
+    out: Path,
+    variants: tuple[str, ...],
+    preset_name: str,
+    seeds: list[int],
+    minutes: float | None,
+    kimg: float | None,
+    count: int,
+    points: int,
+    detector: str | None,
+    device: str,
+) -> None:
+    """Which settings make better pictures? Train variants at equal cost and compare them.
+
+    The folder OUT gets table.md, table.json, plot.png and all runs. Given again, with more variants
+    or seeds as may be, the command keeps what is finished. For example:
+
+        python -m tools ablate DATASET OUT --minutes 20 --variant paper
+        --variant r3gan:objective=relativistic,learning_rate=0.001,32:0.002
+    """
+    from datasets.pyramid import Dataset
+    from tools import ablate as work
+    from tools.ablation import Budget, Measuring
+
+    if (minutes is None) == (kimg is None):
+        raise click.UsageError("Give either --minutes or --kimg.")
+    read = [work.read_variant(text, preset_name) for text in variants]
+    names = [variant.name for variant in read]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.BadParameter(f"{name} is named twice", param_hint="--variant")
+    data = Dataset.open(dataset)
+    where = options.find_device(device)
+    judge = None
+    if detector is not None:
+        from tools.detectors import open_detector
+
+        judge = open_detector(detector, where)
+    table = work.ablate(
+        data,
+        out,
+        read,
+        list(dict.fromkeys(seeds)),
+        budget=Budget(kimg=kimg, seconds=None if minutes is None else 60 * minutes),
+        measuring=Measuring(images=count, points=points, detector=judge),
+        device=where,
+    )
+    click.echo(table)
+    click.echo(f"{out / 'table.md'}, {out / 'table.json'}, {out / 'plot.png'}")
+
+
 @main.command("import-official")
 @click.argument("file", type=options.PATH, metavar="FILE.pkl")
 @click.argument("out", type=options.PATH, metavar="OUT.safetensors")
@@ -746,7 +838,7 @@ def bench(
 @click.option(
     "--preset",
     "preset_name",
-    type=click.Choice(["paper", "v2", "small"]),
+    type=click.Choice(list(PRESETS)),
     help="How the run goes on; by default paper or v2, by the file's groups of samples.",
 )
 @click.option("--seed", type=options.SEED, help="Of the run's further draws; by default 0.")

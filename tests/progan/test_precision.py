@@ -299,7 +299,8 @@ def test_passes_that_are_computed_again_are_the_same_in_half_precision(half: tor
                                             allow_unused=True)  # fmt: skip
         found.append(gradients)
     for one, other in zip(*found, strict=True):
-        assert (one is None) == (other is None)
-        if one is not None and other is not None:
-            assert one.dtype == torch.float32
-            assert (one - other).norm() <= 4 * ROUNDING[half] * one.norm()
+        if one is None or other is None:  # a zero that one of the two leaves out
+            assert not any(gradient.any() for gradient in (one, other) if gradient is not None)
+            continue
+        assert one.dtype == torch.float32
+        assert (one - other).norm() <= 4 * ROUNDING[half] * one.norm()

@@ -37,6 +37,8 @@ def differences(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, f
         {"label_size": 3},
         {"share_fakes": True, "label_size": 3},
         {"penalty_interval": 3, "penalty_curvature": False},
+        {"objective": "relativistic", "gamma": "0.2", "augment": "colour,translation,cutout"},
+        {"objective": "logistic", "augment": "cutout", "augment_target": 0.3, "label_size": 3},
     ],
 )
 def test_training_in_parts_is_training(changes: dict[str, Any]) -> None:
