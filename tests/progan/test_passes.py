@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.fx import GraphModule
 
-from progan import objectives
+from progan import adversarial
 from progan.errors import ProganError
 from progan.passes import Compiled, Direct
 from progan.training import Trainer
@@ -71,7 +71,7 @@ def test_recorded_passes_give_the_same_numbers_whatever_is_chosen(changes: dict[
 def test_an_objective_that_draws_by_itself_is_refused_and_not_frozen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    usual = objectives.critic_objective
+    usual = adversarial.critic_objective
 
     def objective(critic: Any, reals: Any, *given: Any, **options: Any) -> Any:
         return usual(critic, reals + torch.from_numpy(noise), *given, **options)
