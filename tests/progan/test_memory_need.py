@@ -52,7 +52,7 @@ def test_the_need_is_that_of_the_real_step(changes: dict[str, Any], split: Split
             network.stand(stage.level, stage.fade)
         trainer.step(stage, 0)
         trainer.step(stage, 0)
-    assert need.tensors == pytest.approx(count.peak, rel=0.02)
+    assert need.tensors == pytest.approx(count.peak, rel=0.05)
     assert need.largest == count.largest
 
 
