@@ -216,7 +216,7 @@ class Trial:
             return "ended with a sentence and status 1"
         if status == 128 + signal.SIGTERM or "Stopped at" in said:
             return "stopped with a sentence"
-        return None
+        return "came to its end" if clock else None
 
     def clock_back(self, kind: str) -> str | None:
         """Train with a clock that is days ahead, be killed, and go on when it is right again."""
