@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import DatasetError
+from tests.fuzzing import __main__ as command
 from tests.fuzzing import child, readers
 from tests.fuzzing.child import Kind
 from tests.fuzzing.readers import READERS, Reader
@@ -150,11 +151,8 @@ def test_planted_faults_are_found(tmp_path: Path) -> None:
     assert (last / "status").read_text() != "0" and int((last / "number").read_bytes()) >= 0
 
 
-def test_the_command_tells_what_came(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.fuzzing", "mnist", "--seconds", "2", "--run", "7",
-         "--findings", str(tmp_path / "findings")],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "| mnist | " in ended.stdout and not (tmp_path / "findings").exists()
+def test_the_command_tells_what_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["mnist", "--seconds", "1", "--run", "7", "--findings", str(tmp_path / "findings")]
+    command.main(words, standalone_mode=False)
+    assert "| mnist | " in capsys.readouterr().out
+    assert not (tmp_path / "findings").exists()

@@ -79,7 +79,7 @@ def test_pt2_gives_the_generators_images(tool: Tool, tmp_path: Path) -> None:
     # The card's own lines, run by another program, which knows nothing of this one.
     z = latents_of_seeds(range(3), 8)
     np.save(tmp_path / "z.npy", z)
-    card = (tmp_path / "m.onnx.md").read_text()
+    card = (tmp_path / "m.pt2.md").read_text()
     code = card.split("```python\n")[1].split("```")[0] + (
         "import sys\n"
         "np.save('out.npy', generator(torch.from_numpy(np.load('z.npy'))).detach().numpy())\n"
