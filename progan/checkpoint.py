@@ -133,6 +133,7 @@ def save_model(
     classes: tuple[str, ...] = (),
     class_counts: tuple[int, ...] = (),
     trained: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a generator as a model file.
 
@@ -144,13 +145,14 @@ def save_model(
         classes: names of its classes.
         class_counts: how many training images of each class there were; empty where unknown.
         trained: how it was trained, JSON values.
+        dtype: of the numbers in the file; they are read as float32 whatever it is.
 
     Raises:
         OSError: the file cannot be written.
     """
     levels = {str(level) for level in range(FIRST_LEVEL, generator.level + 1)}
     tensors = {
-        name: tensor
+        name: tensor.to(dtype)
         for name, tensor in generator.state_dict().items()
         if name.split(".")[1] in levels
     }

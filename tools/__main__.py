@@ -873,7 +873,7 @@ def import_official(
 
 @main.command()
 @click.argument("model", type=options.PATH)
-@click.argument("out", type=options.PATH, metavar="OUT.onnx|OUT.pt2")
+@click.argument("out", type=options.PATH, metavar="OUT.onnx|OUT.pt2|OUT.safetensors")
 @click.option("--licence", help="What the card says of the licence.")
 @click.option(
     "--metrics",
@@ -899,12 +899,14 @@ def export(
 ) -> None:
     """Write a generator for other programs, and a card that says what it is.
 
-    OUT.onnx is for ONNX Runtime and all that reads ONNX, OUT.pt2 for PyTorch without this program.
-    The card is OUT.onnx.md or OUT.pt2.md. Before it lands, the file is run and its images compared
-    with MODEL's.
+    OUT.onnx is for ONNX Runtime and all that reads ONNX, OUT.pt2 for PyTorch without this program,
+    and OUT.safetensors a model file of half the size, to be handed on. The card is OUT.onnx.md and
+    so on. Before it lands, the file is run and its images compared with MODEL's.
     """
-    if out.suffix not in (".onnx", ".pt2"):
-        raise click.BadParameter("the file's name must end in .onnx or .pt2", param_hint="OUT")
+    if out.suffix not in (".onnx", ".pt2", ".safetensors"):
+        raise click.BadParameter(
+            "the file's name must end in .onnx, .pt2 or .safetensors", param_hint="OUT"
+        )
     options.refuse_input_as_output(out, model)
     from tools import exporting, model_card
 
@@ -916,6 +918,11 @@ def export(
         licence=licence,
     )
     card = model_card.card(loaded, out, sources)
+    if out.suffix == ".safetensors":
+        exporting.export_small(loaded, out, card, overwrite=overwrite)
+        size = out.stat().st_size / 2**20
+        click.echo(f"{out}, {size:.1f} MiB, and {exporting.card_place(out)}")
+        return
     facts = model_card.facts(loaded, sources)
     difference = exporting.export(loaded, out, facts, card, overwrite=overwrite)
     click.echo(f"{out} and {exporting.card_place(out)}: images differ by {difference:.1e} at most")

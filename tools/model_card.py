@@ -57,7 +57,7 @@ def card(model: ModelFile, out: Path, sources: Sources) -> str:
 
     Args:
         model: what is exported.
-        out: the name of the exported file, .onnx or .pt2.
+        out: the name of the exported file, .onnx, .pt2 or .safetensors.
         sources: where further facts are.
 
     Raises:
@@ -337,12 +337,15 @@ def _use(model: ModelFile, out: Path) -> str:
         ]
     else:
         given = "latents, labels" if labelled else "latents"
+        small = out.suffix == ".safetensors"
+        loaded = f'torch.export.load("{out.name}").module()'
         lines = [
             "import numpy as np",
+            *(["import progan"] if small else []),
             "import torch",
             "from PIL import Image",
             "",
-            f'generator = torch.export.load("{out.name}").module()',
+            "generator = " + (f'progan.load("{out.name}")' if small else loaded),
             f"latents = torch.randn({shape}, generator=torch.Generator().manual_seed(0))",
             *(["labels = torch.zeros(4, dtype=torch.int64)  # class numbers"] if labelled else []),
             f"images = generator({given}).detach().numpy()",
