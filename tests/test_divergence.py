@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from progan.adversarial import critic_objective
 from progan.checkpoint import Checkpoints, read_model
 from progan.divergence import Detector
-from progan.objectives import critic_objective
 from progan.runs import read_rollbacks
 from progan.step import Step
 from progan.training import Trainer

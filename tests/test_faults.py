@@ -34,7 +34,9 @@ def test_whatever_happens_at_a_call_the_end_is_the_same(like: Undisturbed, first
     "then", sorted(KINDS.keys() - {*AT_A_CALL, *AT_A_WRITE, *AT_AN_FSYNC, "SIGKILL at any time"})
 )
 def test_a_run_that_was_killed_outlives_this_too(like: Undisturbed, then: str) -> None:
-    trial = Trial(like, then.replace(" ", "-").replace("'", ""), random.Random(then), earliest=0.6)
+    trial = Trial(
+        like, then.replace(" ", "-").replace("'", ""), random.Random(then), span=(0.6, 0.95)
+    )
     assert trial.inflict("killed after a call") == "killed"
     outcome = trial.inflict(then)
     if outcome is None and then == "run directory read-only":

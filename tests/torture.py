@@ -90,18 +90,24 @@ class Trial:
         like: the run that it must end as.
         name: of its folder.
         draw: what is random.
-        earliest: the part of all calls before which no fault happens at one.
+        span: parts of all calls between which faults at one happen. Their number is not the same
+            in every run, since TensorBoard writes by the clock: the last ones may not come.
     """
 
     def __init__(
-        self, like: Undisturbed, name: str, draw: random.Random, *, earliest: float = 0.0
+        self,
+        like: Undisturbed,
+        name: str,
+        draw: random.Random,
+        *,
+        span: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         self.like = like
         self.folder = like.folder / name
         self.folder.mkdir()
         self.run = self.folder / "run"
         self.draw = draw
-        self.earliest = earliest
+        self.span = span
         self.words = (like.dataset, self.run, *WHOLE)
         self.history: list[str] = []
         self.log_is_whole = self.events_are_whole = True
@@ -204,7 +210,8 @@ class Trial:
         """Let something happen at one of the calls by which a training writes."""
         what = "killed before a call" if clock else kind
         last = self.like.counts.of(what)
-        fault = Fault(what, self.draw.randint(1 + int(self.earliest * (last - 1)), last))
+        first, last = (1 + int(part * (last - 1)) for part in self.span)
+        fault = Fault(what, self.draw.randint(first, last))
         self.history[-1] += f" {fault.at}"
         status, said = self.ended(
             self.begin(train_with, fault, self.run, None, clock, *self.words),
