@@ -133,8 +133,10 @@ def generate(
         faces = work.FacesAtHand(*rows.lay_out(points))
     # Numbers are the network's own, in float32, unless something else is asked for.
     precision = "float32" if kind == "array" and precision == "auto" else precision
-    some = faces.part(0, min(faces.count, work.PICTURES_COMPARED))
-    generator = drawing.quickest(loaded.generator, *some, precision=precision)
+    compared = min(faces.count, work.PICTURES_COMPARED)
+    generator = drawing.quickest(
+        loaded.generator, lambda: faces.part(0, compared), precision=precision
+    )
     if kind == "sheet":
         if grid and faces.count > grid[0] * grid[1]:
             raise click.BadParameter(

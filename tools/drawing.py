@@ -1,6 +1,6 @@
 """Pictures from a generator: in parts that need little memory, with latents of seeds or a file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 
@@ -127,8 +127,7 @@ def _made(generator: Generator, points: np.ndarray, labels: np.ndarray | None) -
 
 def quickest(
     generator: Generator,
-    points: np.ndarray,
-    labels: np.ndarray | None = None,
+    some: Callable[[], tuple[np.ndarray, np.ndarray | None]],
     *,
     precision: str = "auto",
 ) -> Generator:
@@ -136,15 +135,15 @@ def quickest(
 
     Args:
         generator: standing where it is to be looked at; it is left as it is.
-        points: some latents [N, latent_size] by which pictures are compared.
-        labels: as of `images`.
+        some: gives points and labels, as of `images`, by which pictures are compared; asked only
+            where there is a choice.
         precision: float32, bfloat16 or float16; or auto: on a GPU float16 where its pictures are
             as good as the same, else float32.
     """
     if precision == "auto":
         if next(generator.parameters()).device.type != "cuda":
             return generator
-        return in_half_precision(generator, points, labels) or generator
+        return in_half_precision(generator, *some()) or generator
     return _computing_in(generator, precision)
 
 

@@ -84,9 +84,9 @@ def frames(
     precision: str = "auto",
 ) -> Iterator[np.ndarray]:
     """Draw the frames of a film, some at a time, uint8 [n, H, W, C]; see `write_video`."""
-    if precision != "auto" or next(generator.parameters()).device.type == "cuda":
-        compared = spread(walk, labels, _PICTURES_COMPARED)
-        generator = quickest(generator, *compared, precision=precision)
+    generator = quickest(
+        generator, lambda: spread(walk, labels, _PICTURES_COMPARED), precision=precision
+    )
     at_once = frames_at_once(generator, walk.cells)
     moving = chunks(labels, at_once) if isinstance(labels, ClassWalk) else None
     for points in chunks(walk, at_once):

@@ -137,10 +137,14 @@ def test_half_precision_is_taken_where_pictures_agree() -> None:
 def test_the_precision_that_is_asked_for_is_taken_and_a_processor_keeps_float32() -> None:
     generator = small_generator()
     points = latents_of_seeds(range(8), 8)
-    assert drawing.quickest(generator, points) is generator
+
+    def unasked() -> tuple[np.ndarray, None]:
+        raise AssertionError("there is nothing to compare")
+
+    assert drawing.quickest(generator, unasked) is generator
     exact = next(drawing.images(generator, points))
     for name, size in (("float16", 2**-11), ("bfloat16", 2**-8), ("float32", 0.0)):
-        found = drawing.quickest(generator, points, precision=name)
+        found = drawing.quickest(generator, unasked, precision=name)
         wrong = np.abs(next(drawing.images(found, points)) - exact).max() / np.abs(exact).max()
         assert (wrong > 0) == (size > 0) and wrong <= 16 * size, name
 
