@@ -14,6 +14,10 @@ from tests.torture import KINDS, Trial, Undisturbed, Violation, table, undisturb
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds open files in /proc")
 
 
+# Parts of a training's calls: after its first checkpoint, and before those that may not come.
+_LATE = (0.6, 0.95)
+
+
 @pytest.fixture(scope="module")
 def like(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return undisturbed(tmp_path_factory.mktemp("faults"))
@@ -47,7 +51,7 @@ def test_a_run_that_was_killed_outlives_this_too(like: Undisturbed, then: str) -
 
 
 def test_what_would_be_lost_is_noticed(like: Undisturbed) -> None:
-    trial = Trial(like, "noticed", random.Random(0), earliest=0.6)
+    trial = Trial(like, "noticed", random.Random(0), span=_LATE)
     trial.inflict("killed after a call")
     newest = Checkpoints(trial.run / "checkpoints").all()[-1]
     newest.rename(newest.with_suffix(".gone"))
