@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test install lint fuzz outdated clean
+.PHONY: demo test install lint torture fuzz outdated clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: requirements.txt requirements-extras.txt requirements-test.txt
@@ -36,6 +36,12 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Faults by the hundred, let happen to trainings that must end as if nothing had happened.
+FAULTS ?= 200
+SEED ?= 0
+torture: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture --faults $(FAULTS) --seed $(SEED)
 
 # Damaged and hostile files for all readers, for as long as SECONDS says; exits 1 on a finding.
 SECONDS ?= 600

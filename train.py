@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -15,8 +15,8 @@ import click
 
 from datasets import door
 from datasets.errors import DatasetError
-from datasets.landing import landing
-from progan.config import PRESETS, Config, begun_with, preset
+from datasets.landing import clear_unlanded, landing
+from progan.config import PRECISIONS, PRESETS, Config, begun_with, preset
 from progan.errors import ProganError
 
 if TYPE_CHECKING:
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from progan.parallel import Processes
     from progan.training import Observer, Trainer
     from tools.divergence import OnDivergence
+    from tools.fitting import Thrift
     from tools.observers import Pace
 
 # What a run may change when it is continued: how far it goes, which alters no weight before.
 _MAY_CHANGE = {"kimg"}
 # What the dataset or the preset says, and no option of its own.
 _NO_OPTION = {"preset", "num_channels", "label_size", "resolution"}
+_CHOICES = {"precision": PRECISIONS}
 
 
 def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -49,11 +51,30 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
         else:
             typed = int if kind == int | None else kind
             metavar = "N[,RESOLUTION:N…]" if typed is str else None
+            if name in _CHOICES:
+                typed, metavar = click.Choice(_CHOICES[name]), None
             option = click.option(
                 f"--{dashed}", name, type=typed, metavar=metavar, default=None, help=sentence
             )
         command = option(command)
     return command
+
+
+class _Parts(click.ParamType[int | None]):
+    """A number of parts, or `auto`, which is None."""
+
+    name = "auto|N"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> int | None:
+        """Read it."""
+        if value in (None, "auto"):
+            return None
+        try:
+            return int(click.IntRange(min=1).convert(value, parameter, context))
+        except click.BadParameter:
+            self.fail(f"{value!r} is neither auto nor a number from 1.", parameter, context)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,6 +95,13 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @_setting_options
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Let PyTorch's compiler make fewer and larger kernels: takes minutes whenever a level "
+    "begins to fade in or is faded in, and changes weights by rounding.",
+)
 @click.option(
     "--checkpoint-kimg",
     type=door.Number(min=0.001),
@@ -162,12 +190,37 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="How often a run may go back in all before it stops.",
 )
-@click.option("--dry-run", is_flag=True, help="Print configuration and schedule, and exit.")
+@click.option(
+    "--accept-changed-data",
+    is_flag=True,
+    help="Go on with a dataset that is not the one that RUN has learned from so far.",
+)
+@click.option(
+    "--accumulate",
+    type=_Parts(),
+    default="auto",
+    show_default=True,
+    help="Take each minibatch in so many parts whose gradients add up: the same weights up to "
+    "rounding, less memory. auto: as few parts as fit.",
+)
+@click.option(
+    "--recompute/--no-recompute",
+    default=True,
+    show_default=True,
+    help="Where even one group of the minibatch standard deviation does not fit, allow computing "
+    "again what would be kept for derivatives.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print configuration, schedule and the memory that each level needs, and exit.",
+)
 def main(
     dataset: Path,
     run: Path,
     preset_name: str,
     device: str,
+    compiled: bool,
     checkpoint_kimg: float | None,
     checkpoint_minutes: float,
     keep: int,
@@ -180,6 +233,9 @@ def main(
     detector: str | None,
     trust: bool,
     watch_memorization: bool,
+    accept_changed_data: bool,
+    accumulate: int | None,
+    recompute: bool,
     on_divergence: "OnDivergence",
     rollbacks: int,
     dry_run: bool,
@@ -198,12 +254,18 @@ def main(
     with joined() as processes, _told_once(processes):
         where = _device(device, processes)
         data = Dataset.open(dataset)
-        config = _config(preset_name, given, data, run, processes)
+        begun_before = _config_text(run)
+        config = _config(
+            preset_name, given, data, run, processes, accept_changed_data=accept_changed_data
+        )
+        from tools.fitting import Thrift
+
+        thrift = Thrift(parts=accumulate, recompute=recompute)
         if dry_run:
             if processes.rank == 0:
                 from tools.plan import print_plan
 
-                print_plan(config, where, processes.count)
+                print_plan(config, where, thrift, processes)
             return
         from tools.observers import Pace
 
@@ -221,7 +283,47 @@ def main(
             trust=trust,
             watch_memorization=watch_memorization,
         )
-        _train(config, data, run, where, processes, pace, on_divergence, rollbacks)
+        with _only_training(run, begun_before, processes):
+            _train(
+                config,
+                data,
+                run,
+                where,
+                processes,
+                pace,
+                thrift,
+                on_divergence,
+                rollbacks,
+                compiled=compiled,
+            )
+
+
+@contextmanager
+def _only_training(run: Path, begun_before: bytes | None, processes: "Processes") -> Iterator[None]:
+    """Keep other trainings out of RUN, and clear away what a killed one left half-written."""
+    if processes.rank != 0:  # may be on a machine where there is no RUN
+        yield
+        return
+    from progan.checkpoint import clear_parts
+    from tools.run_lock import only_training
+
+    with only_training(run):
+        if _config_text(run) != begun_before:
+            raise ProganError(
+                f"another training has just been at work in {run}: give the command again"
+            )
+        for folder in (run, run / "samples"):
+            clear_unlanded(folder)
+        for folder in (run, run / "checkpoints"):
+            clear_parts(folder)
+        yield
+
+
+def _config_text(run: Path) -> bytes | None:
+    try:
+        return (run / "config.json").read_bytes()
+    except OSError:
+        return None
 
 
 @contextmanager
@@ -296,10 +398,12 @@ def _config(
     data: "Dataset",
     run: Path,
     processes: "Processes",
+    *,
+    accept_changed_data: bool = False,
 ) -> Config:
     """Make or take up the run's configuration in process 0, and tell the others."""
     if processes.rank == 0:
-        saved = _saved_config(run, data)
+        saved = _saved_config(run, data, accept_changed_data=accept_changed_data)
         if saved is None:
             config = _new_config(preset_name, given, data, processes)
         else:
@@ -321,7 +425,9 @@ def _config(
     return Config.from_json(told["config"])
 
 
-def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
+def _saved_config(
+    run: Path, data: "Dataset", *, accept_changed_data: bool
+) -> dict[str, Any] | None:
     """Read the settings of a run that has begun; None for a new one."""
     path = run / "config.json"
     if not path.is_file():
@@ -342,18 +448,20 @@ def _saved_config(run: Path, data: "Dataset") -> dict[str, Any] | None:
         fingerprint = data.fingerprint if known is None else known["fingerprint"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProganError(f"{path} is damaged ({error}): this run cannot be continued") from None
-    if fingerprint != data.fingerprint:
+    changed = fingerprint != data.fingerprint
+    if changed and not accept_changed_data:
         raise ProganError(
             f"{run} was trained on other data than {data.path} (the fingerprints differ): give the "
-            "run's own dataset, or begin another run"
+            "run's own dataset, begin another run, or give --accept-changed-data to go on with "
+            "this one"
         )
-    if known is None:
+    if changed or known is None:
         _refuse_misfit(settings, data, run)
     return settings
 
 
 def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None:
-    """Refuse a dataset that networks cannot go on with which have had none before."""
+    """Refuse a dataset that networks cannot go on with which have had another one, or none."""
     config = Config.from_json(settings)
     for name, wanted, found in (
         ("channels", config.num_channels, data.channels),
@@ -368,6 +476,19 @@ def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None
         raise ProganError(
             f"the networks in {run} are for {config.resolution} pixels, and {data.path} has "
             f"{data.resolution}: prepare it with --resolution {config.resolution}"
+        )
+    if data.classes is None or not (run / "generator.safetensors").is_file():
+        return
+    from progan.checkpoint import read_model
+    from progan.errors import DamagedFile
+
+    names: tuple[str, ...] = ()
+    with suppress(DamagedFile):  # then it will be written again
+        names = read_model(run).classes
+    if names and names != tuple(data.classes):
+        raise ProganError(
+            f"the networks in {run} know the classes {', '.join(names)}, and {data.path} has "
+            f"{', '.join(data.classes)}: give a dataset with the same ones"
         )
 
 
@@ -392,11 +513,16 @@ def _new_config(
 
 def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -> Config:
     """Take up a run's configuration; refuse options that would make it another run."""
+    # A run may be older than a setting, which it began without, and so with its default.
+    begun = Config.from_json(saved).to_json()
     for name, value in given.items():
-        if name not in _MAY_CHANGE and saved.get(name) != value:
+        if name not in _MAY_CHANGE and begun[name] != value:
             raise click.UsageError(
                 f"--{name.replace('_', '-')} {value} cannot be changed in {run}, which began with "
-                f"{saved.get(name)}: leave the option away, or begin another run"
+                f"{begun[name]}: leave the option away, or begin another run. Of the settings "
+                f"only {' and '.join(f'--{n}' for n in sorted(_MAY_CHANGE))} may change, besides "
+                "what is no setting of the run: --device, --compile, how often it is saved, shown "
+                "and measured, and --keep"
             )
     return Config.from_json(saved | {n: v for n, v in given.items() if n in _MAY_CHANGE})
 
@@ -438,6 +564,10 @@ class _StopSignals:
         return self.asked or (self._parent is not None and os.getppid() != self._parent)
 
 
+def _warn(sentence: str) -> None:
+    click.echo(f"Warning: {sentence}", err=True)
+
+
 def _places(device: "torch.device", count: int) -> str:
     """Say where the processes compute."""
     if count == 1:
@@ -445,9 +575,9 @@ def _places(device: "torch.device", count: int) -> str:
     return f"{count} {'GPUs' if device.type == 'cuda' else 'processes'}"
 
 
-def _begin(run: Path, config: Config, data: "Dataset") -> None:
-    """Write a new run's config.json, or a continued one's changed settings."""
-    from progan.runs import imported_from, read_rollbacks
+def _begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
+    """Write a new run's config.json, or what has changed in that of one that goes on at `nimg`."""
+    from progan.runs import datasets_until, imported_from, read_rollbacks
 
     run.mkdir(parents=True, exist_ok=True)
     saved: dict[str, Any] = {
@@ -457,6 +587,13 @@ def _begin(run: Path, config: Config, data: "Dataset") -> None:
     }
     if origin := imported_from(run):
         saved["official"] = origin
+    if earlier := datasets_until(run, nimg, data.fingerprint):
+        saved["earlier_datasets"] = earlier
+        if earlier[-1]["until_nimg"] == nimg:
+            click.echo(
+                f"From {nimg / 1000:g} kimg on, {run} learns from other data than before; "
+                "config.json and the model file will say so."
+            )
     if rollbacks := read_rollbacks(run):
         saved["rollbacks"] = rollbacks
     with landing(run / "config.json", overwrite=True) as part:
@@ -470,24 +607,39 @@ def _train(
     device: "torch.device",
     processes: "Processes",
     pace: "Pace",
+    thrift: "Thrift",
     on_divergence: "OnDivergence",
     rollbacks: int,
+    *,
+    compiled: bool,
 ) -> None:
     """Train from where RUN stands to the end, until a signal, or until training goes bad."""
     from datasets.stream import Stream
     from progan.attempts import Attempts
     from progan.checkpoint import Checkpoints
     from progan.divergence import Diverged
+    from progan.passes import Compiled, Direct
     from progan.runs import read_rollbacks
     from progan.training import Trainer, train
+    from tools.fitting import splits_that_fit
 
     stop = _StopSignals(processes)
-    trainer = Trainer(config, Stream(data, seed=config.seed), device=device, processes=processes)
     checkpoints = Checkpoints(
         run / "checkpoints", keep=pace.keep, milestone_kimg=pace.milestone_kimg
     )
     # The other processes may be on machines where there is no RUN.
-    newest = checkpoints.newest() if processes.rank == 0 and run.is_dir() else None
+    newest = checkpoints.newest(_warn) if processes.rank == 0 else None
+    nimg = processes.tell(0 if newest is None else newest[1])
+    splits = splits_that_fit(config, device, thrift, processes, nimg)
+    stream = Stream(data, seed=config.seed)
+    trainer = Trainer(
+        config,
+        stream,
+        device=device,
+        processes=processes,
+        splits=splits,
+        passes=Compiled() if compiled else Direct(),
+    )
     if newest is not None:
         trainer.restore(*newest)
     if processes.rank == 0:
@@ -497,6 +649,13 @@ def _train(
     trainer.agree()
     if trainer.nimg >= config.nimg:
         if processes.rank == 0:
+            from progan.runs import datasets_until, earlier_datasets
+            from tools.observers import saving
+
+            # Other data than the run has learned from are not to be told of.
+            same = datasets_until(run, trainer.nimg, data.fingerprint) == earlier_datasets(run)
+            if same and saving(data, run, checkpoints, pace).mend_model(trainer):
+                click.echo(f"{run / 'generator.safetensors'} is written again.")
             click.echo(
                 f"{run} is already trained to {trainer.nimg / 1000:g} kimg; give a larger --kimg "
                 "to go on."
@@ -504,7 +663,14 @@ def _train(
         return
     observers: list[Observer] = []
     if processes.rank == 0:
-        _begin(run, config, data)
+        from tools.saving_room import room_for_checkpoints
+
+        sentence, enough = room_for_checkpoints(trainer, run, checkpoints)
+        if enough:
+            click.echo(f"{sentence}.")
+        else:
+            _warn(f"{sentence}: that will not be enough to the end. Keep fewer, or make room.")
+        _begin(run, config, data, trainer.nimg)
         from tools.observers import bring_observers
 
         only_warn = on_divergence == "warn"
@@ -518,6 +684,11 @@ def _train(
         try:
             finished = train(trainer, observers, stop)
             break
+        except OSError as error:
+            # A full disk is reported without a name.
+            if error.errno is not None and error.filename is None:
+                error.filename = str(run)
+            raise
         except Diverged as diverged:
             again = on_divergence == "rollback" and trainer.attempts.count < rollbacks
             _go_back(diverged, trainer, run, observers, checkpoints, again=again)

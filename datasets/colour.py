@@ -63,7 +63,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             # What can be opened need not work: then too, it counts as none.
             with suppress(ImageCms.PyCMSError, ValueError):
                 return transform.apply(image.convert(mode))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 # A folder has pictures of a few cameras; each profile is held in memory.

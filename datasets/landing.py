@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datasets.errors import DatasetError
+
+# The names that `landing` gives to what is not there yet.
+_UNLANDED = re.compile(r"\..{1,40}\.[0-9a-f]{8}(\..{0,15})?", re.DOTALL)
 
 
 @contextmanager
@@ -48,6 +52,16 @@ def landing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterato
         raise
 
 
+def clear_unlanded(folder: Path) -> None:
+    """Remove files that processes were making with `landing` in a folder when they were killed.
+
+    Nobody else may be at work there.
+    """
+    for path in folder.glob(".*"):
+        if _UNLANDED.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def landing_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     """Give the place where an output will land, or refuse it before any work is done.
 
@@ -85,7 +99,7 @@ def settle(temporary: Path, final: Path, *, overwrite: bool) -> None:
         _swap(temporary, final, aside)
     else:
         temporary.replace(final)
-    _sync(final.parent)
+    sync(final.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -113,10 +127,11 @@ def _write_through(path: Path) -> None:
     if path.is_dir():
         for inner in path.iterdir():
             _write_through(inner)
-    _sync(path)
+    sync(path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Write a file, or the names in a folder, through to the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows does not open folders.
     # Windows syncs only what is open for writing.

@@ -22,18 +22,21 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(label: str, *, total: int, unit: str) -> Iterator[Progress]:
+def progress(label: str, *, total: int, unit: str, silent: bool = False) -> Iterator[Progress]:
     """Report progress on stderr while the block runs.
 
     Args:
         label: what is being done, such as "Reading pictures".
         total: how many units there are to do.
         unit: what is counted, in the plural, such as "pictures".
+        silent: report nothing: one of several processes that do the same is enough to tell of it.
 
     Yields:
         An object whose `advance(steps)` is to be called after every piece of work.
     """
-    if sys.stderr.isatty():
+    if silent:
+        yield _Bar(lambda steps: None)
+    elif sys.stderr.isatty():
         with click.progressbar(
             length=total, label=label, file=sys.stderr, show_pos=True, show_percent=True
         ) as bar:

@@ -60,7 +60,10 @@ def shrink(picture: Pixels) -> list[Pixels]:
     while True:
         # Half of them less one, and one more for an odd quotient: halves go to the even one.
         average = (sums + (2 ** (bits - 1) - 1) + (sums >> bits & 1)) >> bits
-        levels.append(np.ascontiguousarray(average.astype(np.uint8).transpose(1, 2, 0)))
+        level = np.empty((*average.shape[1:], len(average)), np.uint8)
+        for channel, plane in enumerate(average):  # NumPy turns axes slowly.
+            level[..., channel] = plane
+        levels.append(level)
         if average.shape[1] == 4:
             return levels[::-1]
         if bits == 8:  # 256 values of 8 bits just fit into 16.

@@ -26,8 +26,9 @@ _BLOCK = 16
 # Multiplications in a product of matrices: with more, libraries start threads, which cost more than
 # they spare, and are in the way of the other processes.
 _PRODUCT = 2**18
-# Rows made at once, so that all numbers between stay in the processor's cache.
-_STRIP = 32
+# Blocks of rows made at once, of narrow and of wide pictures: few enough that all numbers between
+# stay in the processor's cache, and enough that products are not too small.
+_BLOCKS, _BLOCKS_WIDE, _WIDE = 4, 2, 1024
 
 
 def lanczos(pixels: Pixels, *, across: Edges, down: Edges, side: int) -> Pixels:
@@ -49,15 +50,21 @@ def lanczos(pixels: Pixels, *, across: Edges, down: Edges, side: int) -> Pixels:
     result = np.empty((side, side, channels), np.uint8)
     # Of a strip, first as they lie in the picture, then channels apart, so that neighbours there
     # are neighbours in memory, then of the result.
-    rows = np.zeros((_STRIP, width * channels), np.float32)
-    planes = np.zeros((channels * _STRIP, width), np.float32)
-    columns = np.empty((channels * _STRIP, side), np.float32)
+    together = _BLOCKS if width <= _WIDE else _BLOCKS_WIDE
+    strip = together * _BLOCK
+    rows = np.zeros((strip, width * channels), np.float32)
+    planes = np.zeros((channels * strip, width), np.float32)
+    columns = np.empty((channels * strip, side), np.float32)
     downwards, sideways = _band(height, *down, side), _band(width, *across, side)
-    for top in range(0, side, _STRIP):
-        count = min(_STRIP, side - top)
-        blocks = downwards[top // _BLOCK : (top + _STRIP) // _BLOCK]
-        first = blocks[0].inputs.start
-        near = lines[first : blocks[-1].inputs.stop].astype(np.float32)
+    strips = [downwards[n : n + together] for n in range(0, len(downwards), together)]
+    # One piece of memory for all strips: for each new one, the system would clear its pages again.
+    tallest = max(blocks[-1].inputs.stop - blocks[0].inputs.start for blocks in strips)
+    floats = np.empty((tallest, width * channels), np.float32)
+    for top, blocks in zip(range(0, side, strip), strips, strict=True):
+        count = min(strip, side - top)
+        first, last = blocks[0].inputs.start, blocks[-1].inputs.stop
+        near = floats[: last - first]
+        near[:] = lines[first:last]
         for block in blocks:
             inputs = near[block.inputs.start - first : block.inputs.stop - first]
             made = rows[block.outputs.start - top :][: len(block.weights)]
@@ -67,14 +74,14 @@ def lanczos(pixels: Pixels, *, across: Edges, down: Edges, side: int) -> Pixels:
                 np.matmul(block.weights, inputs[:, part], out=made[:, part])
         _round(rows)
         for channel in range(channels):
-            plane = planes[channel * _STRIP :][:count]
+            plane = planes[channel * strip :][:count]
             plane[:] = rows[:count].reshape(count, width, channels)[..., channel]
         for block in sideways:
             np.matmul(planes[:, block.inputs], block.weights.T, out=columns[:, block.outputs])
         _round(columns)
         whole = np.clip(columns, 0, 255, out=columns).astype(np.uint8)
         for channel in range(channels):
-            result[top : top + count, :, channel] = whole[channel * _STRIP :][:count]
+            result[top : top + count, :, channel] = whole[channel * strip :][:count]
     return result
 
 

@@ -11,8 +11,8 @@ from datasets.levels import read_into
 from datasets.pyramid import Dataset
 
 Pixels = NDArray[np.uint8]
-# Level, position and number of pictures of a minibatch.
-_Place = tuple[int, int, int]
+# Level, position and number of pictures of a minibatch, and the rows of it that are wanted.
+_Place = tuple[int, int, int, tuple[int, ...] | None]
 
 
 def permutation(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -92,8 +92,29 @@ class Stream:
             Pictures, uint8 [count, H, W, C], and their class numbers, int64 [count], or None for
             a dataset without classes. Both are new arrays.
         """
-        rows = self._rows[self._places(position, count)]
-        place, after = (level, position, count), (level, position + count, count)
+        return self._taken((level, position, count, None))
+
+    def rows_of_minibatch(
+        self, level: int, position: int, count: int, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+        """Read some of the pictures of `minibatch`.
+
+        Args:
+            level: as of `minibatch`, like the next two.
+            position: of the minibatch's first picture.
+            count: pictures of the minibatch.
+            rows: the numbers, 0 … count - 1, of those that are wanted, int64 [n].
+
+        Returns:
+            As `minibatch`, [n, H, W, C] and [n], in the order of `rows`.
+        """
+        return self._taken((level, position, count, tuple(rows.tolist())))
+
+    def _taken(self, place: _Place) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+        """Read a place's pictures, or take them where they were read ahead."""
+        level, position, count, wanted = place
+        after = (level, position + count, count, wanted)
+        rows = self._rows_of(place)
         with self._lock:
             ahead, self._ahead = self._ahead, None
             goes_on, self._next = self._next == place[:2], after[:2]
@@ -112,8 +133,13 @@ class Stream:
         return pictures, None if labels is None else labels[rows]
 
     def _read_place(self, place: _Place) -> Pixels:
-        level, position, count = place
-        return self._read(level, self._rows[self._places(position, count)])
+        return self._read(place[0], self._rows_of(place))
+
+    def _rows_of(self, place: _Place) -> NDArray[np.int64]:
+        """List the dataset's rows of a place."""
+        _, position, count, wanted = place
+        rows = self._rows[self._places(position, count)]
+        return rows if wanted is None else rows[list(wanted)]
 
     def _read(self, level: int, rows: NDArray[np.int64]) -> Pixels:
         pixels = self._levels[level]

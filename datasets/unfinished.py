@@ -7,12 +7,10 @@ as it was written; what came later is done again. Once whole, the dataset moves 
 in one step, as all outputs do.
 """
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,11 +21,7 @@ import click
 
 from datasets.errors import DatasetError
 from datasets.landing import landing_place, settle
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from datasets.locking import Occupied, let_go, occupy
 
 _FORMAT = 1
 _JOURNAL, _LOCK, _DATASET, _FACES = "journal", "lock", "dataset", "faces"
@@ -277,35 +271,17 @@ def _read(journal: Path, work: Work) -> tuple[object, int]:
 
 
 def _lock(place: Path, final: Path) -> BinaryIO:
-    """Make the folder and keep other processes out of it, until the file is closed.
-
-    The system lets go of the lock when the process ends, however it ends.
-    """
+    """Make the folder and keep other processes out of it, until the file is closed."""
     while True:
         place.mkdir(exist_ok=True)
         try:
-            file = (place / _LOCK).open("ab")
+            return occupy(place / _LOCK)
         except FileNotFoundError:
             continue  # Whoever had it was just done with it.
-        try:
-            if sys.platform == "win32":
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(file.fileno()), (place / _LOCK).stat()):
-                return file
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            file.close()
-            # Some network drives know no locks at all: that is another sentence.
-            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                error.filename = str(place)
-                raise
+        except Occupied:
             raise DatasetError(
                 f"Another process is making {final}; wait until it is done."
             ) from None
-        file.close()
 
 
 def _clear_away(place: Path, lock: BinaryIO) -> None:
@@ -317,10 +293,7 @@ def _clear_away(place: Path, lock: BinaryIO) -> None:
         shutil.rmtree(place / _DATASET, ignore_errors=True)
         for name in (_JOURNAL, _FACES):
             (place / name).unlink(missing_ok=True)
-    if sys.platform == "win32":
-        lock.close()  # Windows removes no open files.
+    let_go(place / _LOCK, lock)
+    # Whoever has come in the meantime keeps it: it is not empty then.
     with suppress(OSError):
-        (place / _LOCK).unlink(missing_ok=True)
-        # Whoever has come in the meantime keeps it: it is not empty then.
         place.rmdir()
-    lock.close()

@@ -1,27 +1,29 @@
-"""Run state and model files on disk: safetensors, written whole or not at all.
+"""Run state and model files on disk: safetensors, written whole or not at all, with a checksum.
 
 Nothing here is a pickle: reading a file never runs code from it, and what a file says of itself is
 checked against the tensors that it really holds before any memory is given to it.
 """
 
+import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from progan.errors import ProganError
+from progan import sealed
+from progan.errors import DamagedFile, ProganError
 from progan.growth import FIRST_LEVEL
 from progan.networks import Generator
 
 MODEL_NAME = "generator.safetensors"
-_METADATA_KEY = "progan"
+# Version 1 had no checksum.
+_FORMAT_VERSION = 2
 
 
 def write_atomically(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -31,51 +33,74 @@ def write_atomically(path: Path, tensors: Mapping[str, Tensor], metadata: dict[s
         OSError: the disk is full, or the folder cannot be written; an older file stays.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        try:
-            part.touch()
-            mode = part.stat().st_mode
-            # One key, so that the same state gives the same bytes.
-            save_file(whole, part, {_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-        except SafetensorError as error:
-            raise OSError(f"cannot write {path}: {error}") from None
-        part.chmod(mode)  # The library makes files that nobody else can read.
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
+        sealed.write(part, tensors, metadata)
         part.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(part)):
+            # The user knows the file by its final name.
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         part.unlink(missing_ok=True)
-    if os.name != "nt":  # Windows neither needs nor allows this
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    _sync(path.parent)
+
+
+def clear_parts(folder: Path) -> None:
+    """Remove what processes left in a folder that were killed while they wrote.
+
+    Nobody else may be writing there.
+    """
+    # An earlier version wrote through a library whose half files have names of that second kind.
+    for pattern in (".*.safetensors.*.part", ".tmp??????"):
+        for part in folder.glob(pattern):
+            if part.is_file():
+                part.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Make sure that a change of names outlives a loss of power."""
+    if os.name == "nt":
+        return  # Windows neither needs nor allows this.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a file that `write_atomically` wrote.
 
     Raises:
-        ProganError: it is not such a file, or is damaged.
+        DamagedFile: it is not such a file, or is damaged.
+        ProganError: there is none, or a later version of this program wrote it.
     """
     if not path.is_file():
         raise ProganError(f"there is no file {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get(_METADATA_KEY, "null"))
+            metadata = json.loads((file.metadata() or {}).get(sealed.METADATA_KEY, "null"))
+            if isinstance(metadata, dict) and sealed.has_checksum(metadata):
+                sealed.check(path, metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise ProganError(
+        raise DamagedFile(
             f"{path} is damaged or not a safetensors file ({str(error)[:200]})"
         ) from None
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise DamagedFile(f"{path} is damaged: the disk cannot read it any more") from None
     if not isinstance(metadata, dict) or metadata.get("kind") != kind:
-        raise ProganError(f"{path} is not a {kind} of this program")
-    if metadata.get("format_version") != 1:
+        raise DamagedFile(f"{path} is not a {kind} of this program")
+    version = metadata.get("format_version")
+    if version not in (1, _FORMAT_VERSION):
         raise ProganError(
-            f"{path} has format version {metadata.get('format_version')!r}; this program reads 1"
+            f"{path} has format version {version!r}; this program reads 1 and {_FORMAT_VERSION}"
         )
+    if version == _FORMAT_VERSION and not sealed.has_checksum(metadata):
+        raise DamagedFile(f"{path} is damaged (its checksum is missing)")
     return tensors, metadata
 
 
@@ -108,6 +133,7 @@ def save_model(
     classes: tuple[str, ...] = (),
     class_counts: tuple[int, ...] = (),
     trained: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a generator as a model file.
 
@@ -119,19 +145,20 @@ def save_model(
         classes: names of its classes.
         class_counts: how many training images of each class there were; empty where unknown.
         trained: how it was trained, JSON values.
+        dtype: of the numbers in the file; they are read as float32 whatever it is.
 
     Raises:
         OSError: the file cannot be written.
     """
     levels = {str(level) for level in range(FIRST_LEVEL, generator.level + 1)}
     tensors = {
-        name: tensor
+        name: tensor.to(dtype)
         for name, tensor in generator.state_dict().items()
         if name.split(".")[1] in levels
     }
     metadata = {
         "kind": "model file",
-        "format_version": 1,
+        "format_version": _FORMAT_VERSION,
         "architecture": generator.architecture | {"resolution": 2**generator.level},
         "level": generator.level,
         "fade": generator.fade,
@@ -258,7 +285,7 @@ class Checkpoints:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{nimg:012d}.safetensors"
-        metadata = {"kind": "checkpoint", "format_version": 1, "nimg": nimg}
+        metadata = {"kind": "checkpoint", "format_version": _FORMAT_VERSION, "nimg": nimg}
         write_atomically(path, tensors, metadata)
         older = self.all()
         kept = self._milestones(older)
@@ -279,28 +306,68 @@ class Checkpoints:
             first.setdefault(int(path.stem) // length, path)
         return set(first.values())
 
-    def newest(self) -> tuple[dict[str, Tensor], int] | None:
-        """Read the newest state: tensors and images shown; None where there is none.
+    def newest(
+        self, warn: Callable[[str], None] | None = None
+    ) -> tuple[dict[str, Tensor], int] | None:
+        """Read the newest state that is sound: tensors and images shown; None where there is none.
+
+        Args:
+            warn: takes a sentence for each newer state that is damaged, which is then set aside:
+                renamed, for the user to look at and remove. Without `warn`, nothing is renamed.
 
         Raises:
-            ProganError: the newest checkpoint is damaged.
+            ProganError: all are damaged, and stay where they are; or a later version of this
+                program wrote the newest one.
         """
-        for part in self.folder.glob(".*.part"):  # left by a process that was killed while writing
-            part.unlink(missing_ok=True)
-        paths = self.all()
-        if not paths:
-            return None
-        return self.read(paths[-1])
+        damaged: list[tuple[Path, DamagedFile]] = []
+        for path in reversed(self.all()):
+            try:
+                found = self.read(path)
+            except DamagedFile as error:
+                damaged.append((path, error))
+                continue
+            if warn is not None:
+                for bad, why in damaged:
+                    warn(
+                        f"{why}. It is set aside as {_set_aside(bad).name}, and {path.name} takes "
+                        "its place."
+                    )
+            return found
+        if damaged:
+            first = damaged[0][1]
+            if len(damaged) == 1:
+                raise ProganError(
+                    f"{first}, and there is no other checkpoint: put it back from a copy, or begin "
+                    "another run"
+                )
+            raise ProganError(
+                f"all {len(damaged)} checkpoints in {self.folder} are damaged; of the newest: "
+                f"{first}. Put one back from a copy, or begin another run"
+            )
+        return None
 
     @staticmethod
     def read(path: Path) -> tuple[dict[str, Tensor], int]:
         """Read a state: tensors and images shown.
 
         Raises:
-            ProganError: the checkpoint is damaged.
+            DamagedFile: the checkpoint is damaged.
+            ProganError: a later version of this program wrote it.
         """
         tensors, metadata = _read(path, "checkpoint")
         nimg = metadata.get("nimg")
         if not isinstance(nimg, int) or nimg < 0:
-            raise ProganError(f"{path} does not say how many images were shown")
+            raise DamagedFile(f"{path} does not say how many images were shown")
         return tensors, nimg
+
+
+def _set_aside(path: Path) -> Path:
+    """Give a damaged checkpoint a name that is none of a checkpoint."""
+    aside = path.with_name(f"{path.name}.damaged")
+    number = 2
+    while aside.exists():
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+        number += 1
+    path.rename(aside)
+    _sync(path.parent)
+    return aside

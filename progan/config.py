@@ -11,6 +11,14 @@ from typing import Annotated, Any, get_type_hints
 from progan.errors import ProganError
 from progan.growth import ByResolution, Schedule, level_of
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+OBJECTIVES = ("wasserstein", "logistic", "relativistic")
+AUGMENTATIONS = ("colour", "translation", "cutout")
+
+# StyleGAN2-ADA's rule, 0.0002 · pixels / minibatch, for a minibatch of 16: the squared norm is a
+# sum over pixels, which neighbours share.
+GAMMA = "0.0032,4:0.0002,8:0.0008,32:0.0128,64:0.0512,128:0.2048,256:0.8192,512:3.2768,1024:13.1072"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -40,9 +48,23 @@ class Config:
     minibatch: Annotated[str, "Images a step, over all processes."] = "16"
     minibatch_repeats: Annotated[int, "Minibatches after which growth is evaluated again."] = 4
     learning_rate: Annotated[str, "Adam's learning rate."] = "0.001"
-    adam_beta2: Annotated[float, "Decay of Adam's second moment; the first moment's is 0."] = 0.99
+    critic_rate: Annotated[float, "Multiplies the learning rate, for the critic."] = 1.0
+    adam_beta1: Annotated[float, "Decay of Adam's first moment."] = 0.0
+    adam_beta2: Annotated[float, "Decay of Adam's second moment."] = 0.99
     adam_epsilon: Annotated[float, "Added to the square root of Adam's second moment."] = 1e-8
     average_decay: Annotated[float, "Decay of the average generator, a step."] = 0.999
+    average_halflife_kimg: Annotated[
+        float, "Thousand images after which the average forgets half; 0: as average_decay says."
+    ] = 0.0
+    average_rampup: Annotated[
+        float, "That half-life is at most this share of the images shown; 0: no such bound."
+    ] = 0.05
+    objective: Annotated[
+        str, "What is minimized: wasserstein (the paper's), logistic or relativistic."
+    ] = "wasserstein"
+    gamma: Annotated[
+        str, "Weight of the penalties R1 and R2, of the objectives logistic and relativistic."
+    ] = GAMMA
     penalty_weight: Annotated[float, "Weight of the gradient penalty."] = 10.0
     penalty_target: Annotated[float, "Gradient norm that is asked for (750 for CIFAR-10)."] = 1.0
     penalty_interval: Annotated[
@@ -56,17 +78,32 @@ class Config:
     ] = False
     drift_weight: Annotated[float, "Weight of the real scores' mean square."] = 0.001
     label_weight: Annotated[float, "Weight of the class terms, where there are classes."] = 1.0
+    augment: Annotated[
+        str, "What the critic sees augmented: some of colour,translation,cutout; empty for nothing."
+    ] = ""
+    augment_probability: Annotated[
+        float, "Probability of each augmentation, where it does not follow the critic."
+    ] = 1.0
+    augment_target: Annotated[
+        float, "Let the probability follow the critic, to be so sure of reals (0.6); 0: not so."
+    ] = 0.0
+    augment_kimg: Annotated[
+        float, "Thousand images in which that probability can go from 0 to 1."
+    ] = 500.0
     mirror: Annotated[bool, "Flip each real image left to right with probability ½."] = True
+    precision: Annotated[
+        str, "What the convolutions of training compute in: float32, bfloat16 or float16."
+    ] = "float32"
     seed: Annotated[int, "Every random draw follows from it."] = 0
 
     def __post_init__(self) -> None:
         self._refuse_numbers_out_of_range()
-        for name in _BY_RESOLUTION:
+        for name in (*_BY_RESOLUTION, "gamma"):
             try:
                 values = ByResolution.parse(getattr(self, name)).values()
             except ValueError as error:
                 raise ProganError(f"{name}: {error}") from None
-            lowest = 0.0 if name.endswith("kimg") else 1e-12
+            lowest = 0.0 if name == "gamma" or name.endswith("kimg") else 1e-12
             if not all(lowest <= value < 1e9 for value in values):
                 raise ProganError(f"{name} {getattr(self, name)!r}: every number must be positive")
         for value in ByResolution.parse(self.minibatch).values():
@@ -77,6 +114,11 @@ class Config:
                     f"minibatch {self.minibatch!r}: {value:g} cannot be divided into groups of "
                     f"mbstd_group_size {self.mbstd_group_size}; use multiples of it"
                 )
+        if self.precision not in PRECISIONS:
+            raise ProganError(
+                f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
+            )
+        self._refuse_impossible_choices()
         try:
             level_of(self.resolution)
         except ValueError as error:
@@ -91,18 +133,43 @@ class Config:
                 f"{self.resolution}: it must be at least {self.resolution // 2}"
             )
 
+    def _refuse_impossible_choices(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise ProganError(
+                f"there is no objective {self.objective!r}: take one of {', '.join(OBJECTIVES)}"
+            )
+        for kind in self.augmentations:
+            if kind not in AUGMENTATIONS:
+                raise ProganError(
+                    f"augment {self.augment!r}: there is no {kind!r}; take some of "
+                    f"{','.join(AUGMENTATIONS)}"
+                )
+        if self.augment_target > 0 and not self.augmentations:
+            raise ProganError("augment_target needs something to augment: give augment, too")
+        if self.augment_target > 0 and self.objective == "wasserstein":
+            raise ProganError(
+                "augment_target needs the objective logistic or relativistic: how sure a critic is "
+                "cannot be told from the scores of wasserstein"
+            )
+
     def _refuse_numbers_out_of_range(self) -> None:
         positive = ("kimg", "minibatch_repeats", "mbstd_group_size", "adam_epsilon", "fmap_max")
-        for name in (*positive, "penalty_target", "penalty_interval", "latent_size"):
+        more = ("critic_rate", "augment_kimg", "penalty_target", "penalty_interval", "latent_size")
+        for name in (*positive, *more):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e15:
                 raise ProganError(f"{name} must be positive, not {value}")
-        for name in ("penalty_weight", "drift_weight", "label_weight", "label_size", "seed"):
+        for name in ("penalty_weight", "drift_weight", "label_weight", "label_size", "seed",
+                     "average_halflife_kimg", "average_rampup"):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ProganError(f"{name} must not be negative, and is {getattr(self, name)}")
-        for name in ("adam_beta2", "average_decay"):
+        for name in ("adam_beta1", "adam_beta2", "average_decay", "augment_target"):
             if not 0 <= getattr(self, name) < 1:
                 raise ProganError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        if not 0 <= self.augment_probability <= 1:
+            raise ProganError(
+                f"augment_probability must be in [0, 1], not {self.augment_probability}"
+            )
         if self.seed >= 2**63:
             raise ProganError(f"seed must be below 2**63, not {self.seed}")
 
@@ -113,6 +180,11 @@ class Config:
             top_level=self.resolution.bit_length() - 1,
             **{name: ByResolution.parse(getattr(self, name)) for name in _BY_RESOLUTION},
         )
+
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """Give the kinds of augmentation."""
+        return tuple(part.strip() for part in self.augment.split(",")) if self.augment else ()
 
     @property
     def nimg(self) -> int:
@@ -162,6 +234,7 @@ PRESETS = {
     "paper": "the paper's results: minibatch 16, 800 + 800 kimg a level, 19,000 kimg",
     "v2": "the release's faster settings, by the number of processes: 1, 2, 4 or 8",
     "small": "a narrow network for 32 or 64 pixels that a CPU trains in minutes to hours",
+    "modern": "the same network, and what has made its pictures better in the same time",
 }
 
 
@@ -206,6 +279,20 @@ def preset(name: str, processes: int = 1, **settings: Any) -> Config:
                 )
             minibatch, learning_rate = _V2[processes]
             values = {"minibatch": minibatch, "learning_rate": learning_rate}
+        case "modern":
+            # Each part stands in docs/quality.md with what it brought at 32 pixels.
+            values = {
+                "fmap_base": 512,
+                "fmap_max": 64,
+                "kimg": 120,
+                # The first levels teach little that the later ones do not teach as well.
+                "fade_kimg": "3,8:1,16:2",
+                "hold_kimg": "5,4:1,8:1,16:2",
+                "minibatch": "8",
+                "learning_rate": "0.003",
+                "average_halflife_kimg": 5.0,
+                "average_rampup": 0.05,
+            }
         case "small":
             values = {
                 "fmap_base": 512,

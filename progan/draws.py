@@ -24,6 +24,9 @@ class Purpose(IntEnum):
     SAMPLES = 7
     SAMPLE_LABELS = 8
     TRUNCATION = 9
+    AUGMENTED_REALS = 10
+    AUGMENTED_FAKES = 11
+    AUGMENTED_GENERATED = 12
 
 
 def random_numbers(seed: int, purpose: Purpose, nimg: int, attempt: int = 0) -> np.random.Generator:

@@ -3,3 +3,7 @@
 
 class ProganError(Exception):
     """A problem that the user can solve; the message is a sentence that says how."""
+
+
+class DamagedFile(ProganError):
+    """A file of this program is not as it was written."""

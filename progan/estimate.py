@@ -1,7 +1,7 @@
 """How long training will take: measured where that is quick, extrapolated where it is not."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from progan.config import Config
 from progan.growth import FIRST_LEVEL
 from progan.networks import Critic, Generator
+from progan.splitting import Split
 from progan.training import Trainer
 
 # A level is measured if its first step, judged by the level below, takes no longer than this.
@@ -54,7 +55,10 @@ def operations(config: Config) -> dict[int, float]:
 
 
 def measure(
-    config: Config, device: torch.device, processes: int = 1
+    config: Config,
+    device: torch.device,
+    processes: int = 1,
+    splits: Mapping[int, Split] | None = None,
 ) -> Iterator[tuple[int, float, bool]]:
     """Find the seconds that training takes for an image, level by level.
 
@@ -66,6 +70,7 @@ def measure(
         config: the run.
         device: where it will compute.
         processes: how many share the work.
+        splits: of a process's share of the minibatch, by level.
 
     Yields:
         Level, seconds per image, whether that was measured.
@@ -80,16 +85,18 @@ def measure(
             measuring = measuring and seconds * minibatch < _LONGEST_STEP
         if measuring:
             share = replace(config, minibatch=str(minibatch // processes))
-            seconds = _seconds_of_a_step(share, level, device) / minibatch
+            seconds = _seconds_of_a_step(share, level, device, splits or {}) / minibatch
         yield level, seconds, measuring
 
 
-def _seconds_of_a_step(config: Config, level: int, device: torch.device) -> float:
+def _seconds_of_a_step(
+    config: Config, level: int, device: torch.device, splits: Mapping[int, Split]
+) -> float:
     """Time the second step of training at a level; the first one warms up."""
     at_once = replace(
         config, resolution=2**level, fade_kimg="0", hold_kimg="0", minibatch_repeats=1
     )
-    trainer = Trainer(at_once, _Noise(config), device=device)
+    trainer = Trainer(at_once, _Noise(config), device=device, splits=splits)
     trainer.round()
     trainer.check()
     start = time.perf_counter()

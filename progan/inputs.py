@@ -5,18 +5,23 @@ meets depends on its place in the minibatch and not on who computes it, or with 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from progan import draws
+from progan.ahead import Ahead, Place, Tensors
 from progan.attempts import Attempts
+from progan.augmentation import DRAWS
 from progan.config import Config
 from progan.draws import Purpose
 from progan.growth import Stage
 from progan.layers import downscale, upscale
+
+_AUGMENTED = (Purpose.AUGMENTED_REALS, Purpose.AUGMENTED_FAKES, Purpose.AUGMENTED_GENERATED)
 
 
 class Data(Protocol):
@@ -36,8 +41,33 @@ class Data(Protocol):
         ...
 
 
+@runtime_checkable
+class DataByRows(Protocol):
+    """What a process need not read, it does not: a second way to ask for images, where there is."""
+
+    def rows_of_minibatch(
+        self, level: int, position: int, count: int, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Give some of the images that `minibatch` would give.
+
+        Args:
+            level: as of `Data.minibatch`, like the next two.
+            position: of the minibatch.
+            count: of the minibatch.
+            rows: which of its images, in this order, int64 [n].
+
+        Returns:
+            uint8 [n, H, W, C], and class numbers [n] or None.
+        """
+        ...
+
+
 class Inputs:
     """Hands out a step's inputs, for parts of the minibatch that are given by their rows.
+
+    They are made on the processor, and go to the device as few and as small as they can: images as
+    bytes, and only the rows that are asked for. On a graphics card, those of the next step are made
+    and sent while it is busy with this one.
 
     Args:
         config: the run.
@@ -57,6 +87,7 @@ class Inputs:
         self.latent_size = latent_size
         self.device = device
         self.attempts = Attempts()
+        self._ahead = Ahead(self._made, device)
 
     def reals(
         self, stage: Stage, nimg: int, parts: Sequence[Tensor]
@@ -68,31 +99,14 @@ class Inputs:
             nimg: images shown before the step.
             parts: rows of the minibatch, int64 [n].
         """
-        config = self.config
-        pixels, labels = self.data.minibatch(stage.level, nimg, stage.minibatch)
-        whole = torch.from_numpy(pixels)
-        flipped = (
-            draws.uniform(
-                config.seed,
-                Purpose.MIRROR,
-                nimg,
-                stage.minibatch,
-                attempt=self.attempts.at(nimg),
-            )
-            < 0.5
-        )
-        for rows in parts:
-            images = whole[rows].to(self.device)
-            images = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-            if config.mirror:
-                flips = flipped[rows].to(self.device).reshape(-1, 1, 1, 1)
+        for part in self._parts(stage, nimg, parts):
+            images = part["pixels"].permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+            if self.config.mirror:
+                flips = part["flips"].reshape(-1, 1, 1, 1)
                 images = torch.where(flips, images.flip(3), images)
             if stage.fade < 1:
                 images = torch.lerp(upscale(downscale(images)), images, stage.fade)
-            if labels is None or config.label_size == 0:
-                yield images.contiguous(), None
-            else:
-                yield images.contiguous(), torch.from_numpy(labels)[rows].to(self.device)
+            yield images.contiguous(), part.get("labels")
 
     def latents(
         self,
@@ -111,24 +125,72 @@ class Inputs:
             nimg: images shown before the step.
             parts: rows of the minibatch, int64 [n].
         """
-        seed, minibatch, attempt = self.config.seed, stage.minibatch, self.attempts.at(nimg)
-        shape = (minibatch, self.latent_size)
-        latents = draws.normal(seed, purpose, nimg, shape, attempt=attempt)
-        labels = None
-        if self.config.label_size > 0 and self.data.labels is not None:
-            # Drawn from the training labels, so that fakes have the classes as often as reals.
-            below = len(self.data.labels)
-            which = draws.whole(seed, label_purpose, nimg, minibatch, below, attempt=attempt)
-            labels = torch.from_numpy(self.data.labels)[which]
-        for rows in parts:
-            some = None if labels is None else labels[rows].to(self.device)
-            yield latents[rows].to(self.device), some
+        for part in self._parts(stage, nimg, parts):
+            yield part[purpose.name], part.get(label_purpose.name)
 
     def mixing(self, stage: Stage, nimg: int, parts: Sequence[Tensor]) -> Iterator[Tensor]:
         """Draw where between real and fake the penalty looks: u in [0, 1), [n]."""
-        attempt = self.attempts.at(nimg)
-        mixing = draws.uniform(
-            self.config.seed, Purpose.MIXING, nimg, stage.minibatch, attempt=attempt
-        )
-        for rows in parts:
-            yield mixing[rows].to(self.device)
+        for part in self._parts(stage, nimg, parts):
+            yield part["mixing"]
+
+    def chances(
+        self, purpose: Purpose, stage: Stage, nimg: int, parts: Sequence[Tensor]
+    ) -> Iterator[Tensor]:
+        """Draw what decides how images are augmented: in [0, 1), [n, DRAWS]."""
+        for part in self._parts(stage, nimg, parts):
+            yield part[purpose.name]
+
+    def _parts(self, stage: Stage, nimg: int, parts: Sequence[Tensor]) -> Iterator[Tensors]:
+        """Give the tensors of each part, on the device."""
+        rows = torch.cat(list(parts))
+        place = self._place(stage, nimg, rows)
+        after = self._place(stage, nimg + stage.minibatch, rows)
+        whole = self._ahead.take(place, after)
+        divided = {
+            name: torch.split(tensor, [len(part) for part in parts])
+            for name, tensor in whole.items()
+        }
+        for number in range(len(parts)):
+            yield {name: pieces[number] for name, pieces in divided.items()}
+
+    def _place(self, stage: Stage, nimg: int, rows: Tensor) -> Place:
+        """Name what `_made` depends on; with it, what was made ahead for another attempt."""
+        made_for = (stage.level, nimg, stage.minibatch, tuple(rows.tolist()))
+        return (*made_for, self.attempts.at(nimg))
+
+    def _made(
+        self, level: int, nimg: int, minibatch: int, rows: tuple[int, ...], attempt: int
+    ) -> Tensors:
+        """Read and draw all that a step needs, on the processor."""
+        config, seed, chosen = self.config, self.config.seed, torch.tensor(rows)
+        uniform = partial(draws.uniform, seed, attempt=attempt)
+        normal = partial(draws.normal, seed, attempt=attempt)
+        whole = partial(draws.whole, seed, attempt=attempt)
+        pixels, labels = self._read(level, nimg, minibatch, chosen.numpy())
+        made = {"pixels": torch.from_numpy(pixels)}
+        if config.mirror:
+            made["flips"] = uniform(Purpose.MIRROR, nimg, minibatch)[chosen] < 0.5
+        made["mixing"] = uniform(Purpose.MIXING, nimg, minibatch)[chosen]
+        for purpose in _AUGMENTED if config.augmentations else ():
+            chances = uniform(purpose, nimg, minibatch * DRAWS).reshape(-1, DRAWS)
+            made[purpose.name] = chances[chosen]
+        wanted = [(Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS)]
+        if not config.share_fakes:
+            wanted.append((Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS))
+        for purpose, label_purpose in wanted:
+            made[purpose.name] = normal(purpose, nimg, (minibatch, self.latent_size))[chosen]
+            if config.label_size > 0 and self.data.labels is not None:
+                # Drawn from the training labels, so that fakes have the classes as often as reals.
+                which = whole(label_purpose, nimg, minibatch, len(self.data.labels))
+                made[label_purpose.name] = torch.from_numpy(self.data.labels)[which][chosen]
+        if labels is not None and config.label_size > 0:
+            made["labels"] = torch.from_numpy(labels)
+        return made
+
+    def _read(
+        self, level: int, nimg: int, minibatch: int, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        if isinstance(self.data, DataByRows):
+            return self.data.rows_of_minibatch(level, nimg, minibatch, rows)
+        pixels, labels = self.data.minibatch(level, nimg, minibatch)
+        return pixels[rows], None if labels is None else labels[rows]

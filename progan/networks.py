@@ -32,7 +32,7 @@ class FirstGeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs] to [N, maps, 4, 4]."""
-        x = self.dense(x).reshape(-1, self.maps, 4, 4) + self.dense.bias.reshape(-1, 1, 1)
+        x = self.dense(x).reshape(-1, self.maps, 4, 4) + self.dense.working_bias().reshape(-1, 1, 1)
         x = normalize_pixels(activate(x))
         return normalize_pixels(activate(self.conv(x)))
 
@@ -117,6 +117,9 @@ class Generator(GrowingNetwork):
     def _active(self) -> list[nn.Module]:
         return self._parts(self.blocks, self.to_rgb)
 
+    def _wide(self) -> list[nn.Module]:
+        return [self.blocks]
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make images of the level at which the network stands.
 
@@ -137,14 +140,18 @@ class Generator(GrowingNetwork):
             raise ValueError(
                 f"latents must have the shape [N, {self.latent_size}], not {list(latents.shape)}"
             )
-        x = normalize_pixels(self._with_labels(latents, labels))
+        return self._walk(self._images, self._with_labels(latents, labels))
+
+    def _images(self, x: Tensor) -> Tensor:
+        """Make images from latents with labels [N, latent_size + label_size]."""
+        x = normalize_pixels(x)
         below = x
         for level in range(FIRST_LEVEL, self.level + 1):
             below, x = x, self.blocks[str(level)](x)
         images: Tensor = self.to_rgb[str(self.level)](x)
         if self.fade < 1:
             coarse = self.to_rgb[str(self.level - 1)](below)
-            images = torch.lerp(upscale(coarse), images, self.fade)
+            images = self._blend(upscale(coarse), images)
         return images
 
     def _with_labels(self, latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -164,8 +171,8 @@ class Generator(GrowingNetwork):
                 f"[{len(latents)}, {self.label_size}], not {labels.dtype} {list(labels.shape)}"
             )
         # Elsewhere than on the CPU, to look at the numbers would stop the device at every step; and
-        # there are none to look at while the network is traced for export.
-        looked_at = labels.is_cpu and not torch.compiler.is_exporting()
+        # there are none to look at while the network is recorded for export or compilation.
+        looked_at = labels.is_cpu and not torch.compiler.is_exporting() and type(labels) is Tensor
         if looked_at and not bool(((labels >= 0) & (labels < self.label_size)).all()):
             raise ValueError(f"labels must lie from 0 to {self.label_size - 1}")
         one_hot = F.one_hot(labels.long(), self.label_size).to(latents.dtype)
@@ -257,6 +264,9 @@ class Critic(GrowingNetwork):
     def _active(self) -> list[nn.Module]:
         return self._parts(self.blocks, self.from_rgb)
 
+    def _wide(self) -> list[nn.Module]:
+        return [self.blocks, self.from_rgb]
+
     def forward(self, images: Tensor, minibatches: int = 1, *, flat: bool = False) -> Tensor:
         """Judge images of the level at which the network stands.
 
@@ -274,7 +284,8 @@ class Critic(GrowingNetwork):
         Raises:
             ValueError: the images' shape does not fit, or N does not divide by the group size.
         """
-        last, seen = self.blocks[str(FIRST_LEVEL)], self.activations(images, flat=flat)[-1]
+        last = self.blocks[str(FIRST_LEVEL)]
+        seen = self._walk(lambda some: self.activations(some, flat=flat)[-1], images)
         return torch.cat([last(part, flat=flat) for part in seen.chunk(minibatches)])
 
     def activations(self, images: Tensor, *, flat: bool = False) -> list[Tensor]:
@@ -305,6 +316,6 @@ class Critic(GrowingNetwork):
             x = self.blocks[str(level)](found[-1], flat=flat)
             if level == self.level and self.fade < 1:
                 coarse = activate(self.from_rgb[str(level - 1)](downscale(images)), flat=flat)
-                x = torch.lerp(coarse, x, self.fade)
+                x = self._blend(coarse, x)
             found.append(x)
         return found

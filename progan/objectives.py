@@ -15,7 +15,9 @@ from progan.networks import Critic
 Scalars = dict[str, Tensor]
 
 
-def gradient_norms(critic: Critic, images: Tensor, *, curvature: bool = True) -> Tensor:
+def gradient_norms(
+    critic: Critic, images: Tensor, *, curvature: bool = True, scale: float = 1.0
+) -> Tensor:
     """Give ‖∇D‖₂ over all pixels and colours of each sample, [N], itself differentiable.
 
     Args:
@@ -24,10 +26,17 @@ def gradient_norms(critic: Critic, images: Tensor, *, curvature: bool = True) ->
         curvature: whether the derivative by the weights sees how the slopes of the minibatch
             standard deviation change. All else in the critic is linear in pieces, so that without
             it, two of the penalty's six passes through the critic are spared.
+        scale: a power of two by which gradients are multiplied within the critic, and divided
+            again before the norm is taken. Where a critic computes in float16, gradients of single
+            pixels would be too small otherwise; to rounding, nothing else changes.
     """
     images = images.detach().requires_grad_()
     scores = critic(images, flat=not curvature)[:, 0].sum()
+    if scale != 1:
+        scores = scores * scale
     (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
+    if scale != 1:
+        gradient = gradient / scale
     # The tiny number keeps the square root's derivative finite where the gradient is zero.
     return (gradient.square().sum(dim=(1, 2, 3)) + 1e-16).sqrt()
 
@@ -41,6 +50,7 @@ def critic_objective(
     penalty_weight: float = 10.0,
     penalty_target: float = 1.0,
     penalty_curvature: bool = True,
+    penalty_scale: float = 1.0,
     drift_weight: float = 0.001,
     label_weight: float = 1.0,
     real_labels: Tensor | None = None,
@@ -56,6 +66,7 @@ def critic_objective(
         penalty_weight: weight of the gradient penalty; where it is 0, the penalty is not evaluated.
         penalty_target: gradient norm that the penalty asks for.
         penalty_curvature: as for `gradient_norms`.
+        penalty_scale: `scale` as for `gradient_norms`.
         drift_weight: weight of the real scores' mean square, which keeps them near zero.
         label_weight: weight of the class terms.
         real_labels: class numbers [N], if there are classes.
@@ -78,7 +89,7 @@ def critic_objective(
     }
     if penalty_weight > 0:
         mixed = torch.lerp(reals, fakes, mixing.reshape(-1, 1, 1, 1))
-        norms = gradient_norms(critic, mixed, curvature=penalty_curvature)
+        norms = gradient_norms(critic, mixed, curvature=penalty_curvature, scale=penalty_scale)
         penalty = ((norms - penalty_target) / penalty_target).square().mean()
         loss = loss + penalty_weight * penalty
         scalars |= {

@@ -41,6 +41,77 @@ def imported_from(run: Path) -> dict[str, Any] | None:
     return origin if isinstance(origin, dict) else None
 
 
+def earlier_datasets(run: Path) -> list[dict[str, Any]]:
+    """Say which other datasets a run has learned from before its own, the first one first.
+
+    Returns:
+        For each, its `path`, its `fingerprint`, and `until_nimg`: images shown when the next one
+        took its place. Empty for a run that has had but one.
+
+    Raises:
+        ProganError: config.json is damaged.
+    """
+    path = run / "config.json"
+    try:
+        return _spans(json.loads(path.read_text(encoding="utf-8")).get("earlier_datasets", []))
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProganError(f"{path} is damaged ({error})") from None
+
+
+def datasets_until(run: Path, nimg: int, fingerprint: str) -> list[dict[str, Any]]:
+    """Say which other datasets a run has learned from that goes on with this one.
+
+    Args:
+        run: the run directory, whose config.json tells of the last start.
+        nimg: where the run goes on, which may lie before datasets that it has known.
+        fingerprint: of the dataset that it goes on with.
+
+    Returns:
+        As `earlier_datasets` does.
+
+    Raises:
+        ProganError: config.json is damaged.
+    """
+    spans = earlier_datasets(run)
+    path = run / "config.json"
+    if path.is_file():
+        try:
+            last = json.loads(path.read_text(encoding="utf-8"))["dataset"]
+            # Networks that were imported have none before the first that they go on with.
+            spans += [] if last is None else _spans([{**last, "until_nimg": nimg}])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ProganError(f"{path} is damaged ({error})") from None
+    found: list[dict[str, Any]] = []
+    for span in spans:
+        until = min(span["until_nimg"], nimg)
+        if found and found[-1]["fingerprint"] == span["fingerprint"]:
+            found.pop()
+        elif until <= (found[-1]["until_nimg"] if found else 0):
+            continue
+        found.append(span | {"until_nimg": until})
+    if found and found[-1]["fingerprint"] == fingerprint:
+        found.pop()
+    return found
+
+
+def _spans(listed: Any) -> list[dict[str, Any]]:
+    spans = []
+    for span in listed:
+        until = span["until_nimg"]
+        if type(until) is not int:
+            raise TypeError("until_nimg is not a whole number")
+        spans.append(
+            {
+                "path": str(span["path"]),
+                "fingerprint": str(span["fingerprint"]),
+                "until_nimg": until,
+            }
+        )
+    return spans
+
+
 def read_rollbacks(run: Path) -> list[dict[str, Any]]:
     """Say where a run has gone back since it went bad, the earliest first; `nimg` is where to."""
     try:

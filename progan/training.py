@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from progan.adaptation import Adaptation
 from progan.attempts import Attempts
 from progan.config import Config
 from progan.divergence import Diverged, Divergence
@@ -20,9 +21,13 @@ from progan.inputs import Data, Inputs
 from progan.networks import Critic, Generator
 from progan.objectives import Scalars
 from progan.parallel import Processes
+from progan.passes import Passes
+from progan.precision import computing_type
+from progan.splitting import Split
 from progan.step import Step
 
 MAX_SKIPPED_IN_A_ROW = 20
+_PROBABILITY = "augmentation.probability"
 
 
 class Observer(Protocol):
@@ -39,8 +44,18 @@ def crossed(before: int, now: int, kimg: float) -> bool:
     return now // interval > before // interval
 
 
-def build(config: Config, device: torch.device) -> tuple[Generator, Critic, Generator]:
-    """Build generator, critic and average generator; their weights follow from the seed."""
+def build(
+    config: Config, device: torch.device | None = None
+) -> tuple[Generator, Critic, Generator]:
+    """Build generator, critic and average generator; their weights follow from the seed.
+
+    Args:
+        config: the run.
+        device: where to move them; by default they stay where they are made.
+
+    Raises:
+        ProganError: the networks cannot be built.
+    """
     shared: dict[str, Any] = {
         "resolution": config.resolution,
         "num_channels": config.num_channels,
@@ -57,9 +72,17 @@ def build(config: Config, device: torch.device) -> tuple[Generator, Critic, Gene
         except ValueError as error:
             raise ProganError(str(error)) from None
         average = Generator(**shared, latent_size=config.latent_size)
+    half = computing_type(config.precision)
+    # What multiplies matrices of half precision in graphics cards wants the maps together.
+    last = half is not None and device is not None and device.type == "cuda"
+    for network in (generator, critic):
+        network.compute_in(half, channels_last=last)
     average.load_state_dict(generator.state_dict())
     average.requires_grad_(False)
-    return generator.to(device), critic.to(device), average.to(device)
+    if device is not None:
+        for network in (generator, critic, average):
+            network.to(device)
+    return generator, critic, average
 
 
 class Trainer:
@@ -70,13 +93,16 @@ class Trainer:
         data: hands out the real images.
         device: where to compute.
         processes: the processes that share the work.
-        parts: in how many parts this process takes its share of the minibatch, by level; in one
-            where none is named. Needs less memory, and changes no weight but for rounding.
+        splits: how this process splits its share of the minibatch to need less memory, by level;
+            not at all where none is named. No weight changes but for rounding.
+        passes: how passes through the networks are done; likewise.
 
     Attributes:
         nimg: real images shown so far.
         stage: where training stands.
         generator, critic, average: the networks, standing at that stage.
+        step: what trains them on one minibatch.
+        splits: how a minibatch is split, by level.
         skipped: steps that were not applied because something was not finite.
     """
 
@@ -87,19 +113,24 @@ class Trainer:
         *,
         device: torch.device | None = None,
         processes: Processes | None = None,
-        parts: Mapping[int, int] | None = None,
+        splits: Mapping[int, Split] | None = None,
+        passes: Passes | None = None,
     ) -> None:
         self.config = config
         self.data = data
         self.device = device or torch.device("cpu")
         self.processes = processes or Processes()
+        self.splits = dict(splits or {})
         self.generator, self.critic, self.average = build(config, self.device)
         self.generator_adam = self._adam(self.generator)
         self.critic_adam = self._adam(self.critic)
         for phase in config.schedule.phases():  # refuse now what would fail days later
             minibatch = int(config.schedule.minibatch[phase.level])
             self.processes.share(minibatch, config.mbstd_group_size)
-        self._step = Step(
+        self.adaptation: Adaptation | None = None
+        if config.augment_target > 0:
+            self.adaptation = Adaptation(config.augment_target, config.augment_kimg, self.device)
+        self.step = Step(
             config,
             Inputs(config, data, latent_size=self.generator.latent_size, device=self.device),
             self.generator,
@@ -108,7 +139,9 @@ class Trainer:
             generator_adam=self.generator_adam,
             critic_adam=self.critic_adam,
             processes=self.processes,
-            parts=parts or {},
+            splits=self.splits,
+            passes=passes,
+            adaptation=self.adaptation,
         )
         self.skipped = 0
         self._skipped_in_a_row = torch.zeros((), device=self.device)
@@ -122,7 +155,7 @@ class Trainer:
     def _adam(self, network: Generator | Critic) -> torch.optim.Adam:
         return torch.optim.Adam(
             network.parameters(),
-            betas=(0.0, self.config.adam_beta2),
+            betas=(self.config.adam_beta1, self.config.adam_beta2),
             eps=self.config.adam_epsilon,
             fused=True,
         )
@@ -130,11 +163,11 @@ class Trainer:
     @property
     def attempts(self) -> Attempts:
         """Where the run went back and tried again, with other draws."""
-        return self._step.inputs.attempts
+        return self.step.inputs.attempts
 
     @attempts.setter
     def attempts(self, attempts: Attempts) -> None:
-        self._step.inputs.attempts = attempts
+        self.step.inputs.attempts = attempts
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -150,8 +183,8 @@ class Trainer:
         self.stage = self.config.schedule.at(nimg)
         for network in (self.generator, self.critic, self.average):
             network.stand(self.stage.level, self.stage.fade)
-        for adam in (self.generator_adam, self.critic_adam):
-            adam.param_groups[0]["lr"] = self.stage.learning_rate
+        self.generator_adam.param_groups[0]["lr"] = self.stage.learning_rate
+        self.critic_adam.param_groups[0]["lr"] = self.stage.learning_rate * self.config.critic_rate
 
     def round(self) -> None:
         """Train on a few minibatches, then grow.
@@ -162,8 +195,10 @@ class Trainer:
         stage = self.stage
         nimg = self.nimg
         for _ in range(self.config.minibatch_repeats):
-            self._note(*self._step(stage, nimg))
+            self._note(*self.step(stage, nimg))
             nimg += stage.minibatch
+        if self.adaptation is not None:
+            self.adaptation.follow(nimg - self.nimg)
         self._move_to(nimg)
         if self.stage.phase != stage.phase:
             # A new or just finished level is another problem; old moments would mislead its start.
@@ -215,6 +250,11 @@ class Trainer:
             for name, parameter in network.named_parameters():
                 for key, value in adam.state.get(parameter, {}).items():
                     tensors[f"{part}.{name}.{key}"] = value.detach()
+        for part, scale in self.step.scales.items():
+            for name, tensor in scale.state().items():
+                tensors[f"{part}_loss.{name}"] = tensor
+        if self.adaptation is not None:
+            tensors[_PROBABILITY] = self.adaptation.probability
         return tensors | self.attempts.tensors()
 
     def restore(self, tensors: dict[str, Tensor], nimg: int) -> None:
@@ -243,6 +283,17 @@ class Trainer:
                     if value is None or value.shape != shape or value.dtype != torch.float32:
                         raise ProganError(f"the checkpoint does not fit: {part}.{name}.{key}")
                     adam.state[parameter][key] = value.to(self.device, copy=True)
+        for part, scale in self.step.scales.items():
+            for name, tensor in scale.state().items():
+                saved = left.pop(f"{part}_loss.{name}", None)
+                if saved is None or saved.shape != tensor.shape or saved.dtype != tensor.dtype:
+                    raise ProganError(f"the checkpoint does not fit: {part}_loss.{name}")
+                tensor.copy_(saved)
+        if self.adaptation is not None:
+            probability = left.pop(_PROBABILITY, None)
+            if probability is None or probability.shape != () or probability.dtype != torch.float32:
+                raise ProganError(f"the checkpoint does not fit: {_PROBABILITY}")
+            self.adaptation.probability.copy_(probability)
         if left:
             raise ProganError(f"the checkpoint has a tensor too many: {next(iter(left))}")
         for count in (self._skipped_in_a_row, self._skipped_now, self._worst_row):

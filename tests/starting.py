@@ -14,7 +14,7 @@ import torch
 
 # Forked from one process that has imported everything, so that each starts in no time.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["torch", "numpy", "train", "tools.observers"])
+_context.set_forkserver_preload(["train", "tools.observers", "tools.run_lock", "tests.warm"])
 
 PATIENCE = 90.0
 

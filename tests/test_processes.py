@@ -191,7 +191,7 @@ def test_a_run_that_goes_on_says_that_it_keeps_its_minibatches(
 ) -> None:
     run, data = tmp_path / "run", Dataset.open(dataset)
     config = train._config("v2", {"fmap_base": 32}, data, run, Processes())
-    train._begin(run, config, data)
+    train._begin(run, config, data, 0)
     capsys.readouterr()
     assert train._config("paper", {}, data, run, Processes()) == config
     assert capsys.readouterr().out == ""

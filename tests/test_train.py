@@ -20,10 +20,10 @@ import train
 from datasets import door
 from datasets.__main__ import datasets as datasets_main
 from datasets.pyramid import Dataset
+from progan.adversarial import critic_objective
 from progan.checkpoint import read_model
 from progan.errors import ProganError
 from progan.latents import latents_of_seeds
-from progan.objectives import critic_objective
 
 ROOT = Path(__file__).resolve().parent.parent
 # A run through all phases from 4 to 16 pixels, in a second or two.
@@ -222,6 +222,26 @@ def test_going_further_is_the_one_change_that_a_run_allows(
     refused = program(dataset, run, *TINY, "--kimg", "0.6", "--seed", "3")
     assert refused.status == 2
     assert "--seed 3 cannot be changed" in refused.err
+
+
+def test_a_run_keeps_its_precision_and_older_runs_have_float32(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    refused = program(dataset, run, *TINY, "--precision", "fp16")
+    assert (refused.status, "float32" in refused.err) == (2, True)
+    begun = program(dataset, run, *TINY, "--kimg", "0.1", "--precision", "float16")
+    assert begun.status == 0, begun.err
+    refused = program(dataset, run, "--kimg", "0.2", "--precision", "float32")
+    assert refused.status == 2
+    assert "--precision float32 cannot be changed" in refused.err
+    path = run / "config.json"
+    saved = json.loads(path.read_text())
+    assert saved["config"].pop("precision") == "float16"
+    path.write_text(json.dumps(saved))  # as of a run from before there was a choice
+    refused = program(dataset, run, "--kimg", "0.2", "--precision", "float16")
+    assert (refused.status, "began with float32" in refused.err) == (2, True)
+    assert "only --kimg may change" in refused.err
 
 
 def test_other_data_are_refused_for_a_run_that_has_begun(

@@ -1,17 +1,22 @@
 """The door to what was learned: `python -m tools --help`."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from datasets import door
+from progan.config import PRESETS
 from progan.errors import ProganError
 from tools import options
 
+if TYPE_CHECKING:
+    from datasets.framing import UnturnedCrop
+
 _PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 _MOST_IMAGES = 1_000_000
+_MOST_PHOTOGRAPHS = 64
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,6 +72,7 @@ def _kind_of_output(out: Path, format_name: str | None, grid: bool) -> str:
     "single pictures have classes as often as the training images.",
 )
 @options.truncation
+@options.drawing_precision
 @options.device
 @options.overwrite
 def generate(
@@ -79,6 +85,7 @@ def generate(
     format_name: str | None,
     class_names: tuple[str, ...],
     truncation: float,
+    precision: str,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -124,22 +131,24 @@ def generate(
         if points is None:
             points = latents_of_seeds(numbers, loaded.generator.latent_size)
         faces = work.FacesAtHand(*rows.lay_out(points))
+    # Numbers are the network's own, in float32, unless something else is asked for.
+    precision = "float32" if kind == "array" and precision == "auto" else precision
+    some = faces.part(0, min(faces.count, work.PICTURES_COMPARED))
+    generator = drawing.quickest(loaded.generator, *some, precision=precision)
     if kind == "sheet":
         if grid and faces.count > grid[0] * grid[1]:
             raise click.BadParameter(
                 f"{faces.count} pictures do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
             )
         columns = rows.columns if rows else grid[0] if grid else min(8, faces.count)
-        work.generate_grid(
-            loaded.generator, faces, out, columns=columns, zoom=zoom, overwrite=overwrite
-        )
+        work.generate_grid(generator, faces, out, columns=columns, zoom=zoom, overwrite=overwrite)
     elif kind == "array":
-        work.generate_array(loaded.generator, faces, out, overwrite=overwrite)
+        work.generate_array(generator, faces, out, overwrite=overwrite)
     else:
         word = "seed" if latents_file is None else "latent"
         names = work.picture_names(word, numbers, classes)
         suffix = ".jpg" if format_name == "jpeg" else ".png"
-        work.generate_files(loaded.generator, faces, names, out, suffix=suffix, overwrite=overwrite)
+        work.generate_files(generator, faces, names, out, suffix=suffix, overwrite=overwrite)
     click.echo(f"{faces.count} pictures: {out}")
     if rows:
         shown = [names_of_classes(loaded)[number] for number in rows.classes]
@@ -197,6 +206,7 @@ def generate(
     help="Go from --class to this class, where the film is half over, and back.",
 )
 @options.truncation
+@options.drawing_precision
 @options.device
 @options.overwrite
 def video(
@@ -214,6 +224,7 @@ def video(
     class_name: str | None,
     to_class: str | None,
     truncation: float,
+    precision: str,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -264,6 +275,7 @@ def video(
         fps=fps,
         quality=quality,
         zoom=zoom,
+        precision=precision,
         overwrite=overwrite,
     )
     click.echo(f"{frames} frames, {frames / fps:g} s: {out}")
@@ -356,6 +368,99 @@ def timelapse(
             "earlier ones.",
             err=True,
         )
+
+
+def _crop(text: str) -> "UnturnedCrop":
+    """Read `--crop`; faces are not looked for here."""
+    from datasets.framing import parse_crop
+
+    with suppress(ValueError):
+        crop = parse_crop(text)
+        if crop != "face":
+            return crop
+    raise click.BadParameter(
+        f"{text!r} is not centre, top or X,Y,SIZE in pixels", param_hint="--crop"
+    )
+
+
+@main.command()
+@click.argument("model", type=options.PATH)
+@click.argument("photographs", type=options.PATH, nargs=-1, required=True)
+@click.argument("out", type=options.PATH)
+@click.option(
+    "--features",
+    metavar="pixels|critic:RUN",
+    help="What is compared: pixels alone, or what a run's critic sees, too; by default the critic "
+    "where MODEL is a run directory.",
+)
+@click.option(
+    "--crop",
+    metavar="centre|top|X,Y,SIZE",
+    help="The square of the photograph; by default as the model's training images were cropped.",
+)
+@click.option("--class", "class_name", help="Name or number of the faces' class, if there are any.")
+@click.option("--steps", type=click.IntRange(1, 100_000), default=300, show_default=True)
+@click.option("--seed", type=options.SEED, default=0, show_default=True)
+@click.option("--film", is_flag=True, help="Film the search.")
+@options.device
+@options.overwrite
+def project(
+    model: Path,
+    photographs: tuple[Path, ...],
+    out: Path,
+    features: str | None,
+    crop: str | None,
+    class_name: str | None,
+    steps: int,
+    seed: int,
+    film: bool,
+    device: str,
+    overwrite: bool,
+) -> None:
+    """Find latents with which MODEL draws faces that resemble PHOTOGRAPHS.
+
+    OUT is a folder: latents.npy, for generate --latents; comparison.png, photographs above and what
+    was found below; distances.csv; and search.mp4, if it is filmed.
+    """
+    from tools import project as work
+    from tools.classes import class_names as names_of_classes
+    from tools.classes import find_class, told
+
+    if len(photographs) > _MOST_PHOTOGRAPHS:
+        raise click.UsageError(f"{_MOST_PHOTOGRAPHS} photographs at once are the most.")
+    for path in photographs:
+        if not path.exists():
+            raise click.BadParameter(f"there is no file {path}", param_hint="PHOTOGRAPHS")
+    options.refuse_input_as_output(out, model, *photographs)
+    loaded = options.read_model(model, device)
+    square = work.usual_crop(loaded) if crop is None else _crop(crop)
+    critic_run = model if model.is_dir() else None
+    if features is not None:
+        kind, _, run = features.partition(":")
+        if features != "pixels" and (kind != "critic" or not run):
+            raise click.BadParameter(
+                f"{features!r} is not pixels or critic:RUN", param_hint="--features"
+            )
+        critic_run = None if features == "pixels" else Path(run)
+    label = None if class_name is None else find_class(loaded, class_name)
+    if label is None and loaded.generator.label_size > 0:
+        names = told(names_of_classes(loaded))
+        raise click.UsageError(f"This model has classes: give --class, one of {names}.")
+    distances = work.project(
+        loaded,
+        critic_run,
+        photographs,
+        out,
+        crop=square,
+        label=label,
+        steps=steps,
+        seed=seed,
+        film=film,
+        overwrite=overwrite,
+    )
+    for path, distance in zip(photographs, distances, strict=True):
+        click.echo(f"{path.name}: distance {distance:.3f}")
+    click.echo(f"Photographs and what was found: {out / 'comparison.png'}")
 
 
 @main.command()
@@ -568,13 +673,15 @@ def neighbours(
 @click.option(
     "--level", "levels", type=click.IntRange(2, 10), multiple=True, help="Repeatable; default all."
 )
-@click.option("--preset", type=click.Choice(["paper", "v2", "small"]), default="paper")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="paper")
 @click.option("--minibatch", type=click.IntRange(1, 4096), help="By default the preset's.")
 @click.option("--fmap-base", type=click.IntRange(1), help="By default the preset's.")
 @click.option("--fmap-max", type=click.IntRange(1), help="By default the preset's.")
 @click.option("--share-fakes", is_flag=True, help="Make fakes once for both networks.")
 @click.option("--no-penalty-curvature", is_flag=True, help="As train.py has it.")
 @click.option("--penalty-interval", type=click.IntRange(1), default=1, show_default=True)
+@options.training_precision
+@click.option("--compile", "compiled", is_flag=True, help="As train.py has it.")
 @click.option("--plain", is_flag=True, help="Convolve directly, for comparison.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option("--json", "json_file", type=options.PATH, help="Write the figures to this file.")
@@ -590,6 +697,8 @@ def bench(
     share_fakes: bool,
     no_penalty_curvature: bool,
     penalty_interval: int,
+    precision: str,
+    compiled: bool,
     plain: bool,
     repeats: int,
     json_file: Path | None,
@@ -614,9 +723,110 @@ def bench(
         share_fakes=share_fakes,
         penalty_curvature=not no_penalty_curvature,
         penalty_interval=penalty_interval,
+        precision=precision,
     )
     with plain_convolutions() if plain else nullcontext():
-        work.tell(config, levels, where, repeats, json_file, plot, overwrite=overwrite)
+        work.tell(
+            config,
+            levels,
+            where,
+            repeats,
+            json_file,
+            plot,
+            compiled=compiled,
+            overwrite=overwrite,
+        )
+
+
+@main.command()
+@click.argument("dataset", type=options.PATH)
+@click.argument("out", type=options.PATH)
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    required=True,
+    metavar="NAME[:OPTION=VALUE,…]",
+    help="A name and the options of train.py (or preset=…) in which it differs; repeatable.",
+)
+@click.option("--preset", "preset_name", type=click.Choice(list(PRESETS)), default="small",
+              show_default=True, help="What the variants begin with.")  # fmt: skip
+@click.option(
+    "--seeds", type=options.Seeds(), default="0-2", show_default=True, help="Of each variant."
+)
+@click.option(
+    "--minutes",
+    type=door.Number(min=0.01),
+    help="Time of the processor that each run may take, of one thread; of the clock on a GPU.",
+)
+@click.option("--kimg", type=door.Number(min=0.001), help="Instead: thousand images of each run.")
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(4, _MOST_IMAGES),
+    default=512,
+    show_default=True,
+    help="Images to measure of each side.",
+)
+@click.option(
+    "--points",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    help="Measurements of swd on the way; a run that is broken off goes on from the last.",
+)
+@click.option("--detector", help="For precision and recall: inception, critic:RUN or a file.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 or mps.")
+def ablate(
+    dataset: Path,
+    out: Path,
+    variants: tuple[str, ...],
+    preset_name: str,
+    seeds: list[int],
+    minutes: float | None,
+    kimg: float | None,
+    count: int,
+    points: int,
+    detector: str | None,
+    device: str,
+) -> None:
+    """Which settings make better pictures? Train variants at equal cost and compare them.
+
+    The folder OUT gets table.md, table.json, plot.png and all runs. Given again, with more variants
+    or seeds as may be, the command keeps what is finished. For example:
+
+        python -m tools ablate DATASET OUT --minutes 20 --variant paper
+        --variant r3gan:objective=relativistic,learning_rate=0.001,32:0.002
+    """
+    from datasets.pyramid import Dataset
+    from tools import ablate as work
+    from tools.ablation import Budget, Measuring
+
+    if (minutes is None) == (kimg is None):
+        raise click.UsageError("Give either --minutes or --kimg.")
+    read = [work.read_variant(text, preset_name) for text in variants]
+    names = [variant.name for variant in read]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.BadParameter(f"{name} is named twice", param_hint="--variant")
+    data = Dataset.open(dataset)
+    where = options.find_device(device)
+    judge = None
+    if detector is not None:
+        from tools.detectors import open_detector
+
+        judge = open_detector(detector, where)
+    table = work.ablate(
+        data,
+        out,
+        read,
+        list(dict.fromkeys(seeds)),
+        budget=Budget(kimg=kimg, seconds=None if minutes is None else 60 * minutes),
+        measuring=Measuring(images=count, points=points, detector=judge),
+        device=where,
+    )
+    click.echo(table)
+    click.echo(f"{out / 'table.md'}, {out / 'table.json'}, {out / 'plot.png'}")
 
 
 @main.command("import-official")
@@ -628,7 +838,7 @@ def bench(
 @click.option(
     "--preset",
     "preset_name",
-    type=click.Choice(["paper", "v2", "small"]),
+    type=click.Choice(list(PRESETS)),
     help="How the run goes on; by default paper or v2, by the file's groups of samples.",
 )
 @click.option("--seed", type=options.SEED, help="Of the run's further draws; by default 0.")
@@ -663,7 +873,7 @@ def import_official(
 
 @main.command()
 @click.argument("model", type=options.PATH)
-@click.argument("out", type=options.PATH, metavar="OUT.onnx|OUT.pt2")
+@click.argument("out", type=options.PATH, metavar="OUT.onnx|OUT.pt2|OUT.safetensors")
 @click.option("--licence", help="What the card says of the licence.")
 @click.option(
     "--metrics",
@@ -689,12 +899,14 @@ def export(
 ) -> None:
     """Write a generator for other programs, and a card that says what it is.
 
-    OUT.onnx is for ONNX Runtime and all that reads ONNX, OUT.pt2 for PyTorch without this program.
-    The card is OUT.onnx.md or OUT.pt2.md. Before it lands, the file is run and its images compared
-    with MODEL's.
+    OUT.onnx is for ONNX Runtime and all that reads ONNX, OUT.pt2 for PyTorch without this program,
+    and OUT.safetensors a model file of half the size, to be handed on. The card is OUT.onnx.md and
+    so on. Before it lands, the file is run and its images compared with MODEL's.
     """
-    if out.suffix not in (".onnx", ".pt2"):
-        raise click.BadParameter("the file's name must end in .onnx or .pt2", param_hint="OUT")
+    if out.suffix not in (".onnx", ".pt2", ".safetensors"):
+        raise click.BadParameter(
+            "the file's name must end in .onnx, .pt2 or .safetensors", param_hint="OUT"
+        )
     options.refuse_input_as_output(out, model)
     from tools import exporting, model_card
 
@@ -706,6 +918,11 @@ def export(
         licence=licence,
     )
     card = model_card.card(loaded, out, sources)
+    if out.suffix == ".safetensors":
+        exporting.export_small(loaded, out, card, overwrite=overwrite)
+        size = out.stat().st_size / 2**20
+        click.echo(f"{out}, {size:.1f} MiB, and {exporting.card_place(out)}")
+        return
     facts = model_card.facts(loaded, sources)
     difference = exporting.export(loaded, out, facts, card, overwrite=overwrite)
     click.echo(f"{out} and {exporting.card_place(out)}: images differ by {difference:.1e} at most")

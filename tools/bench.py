@@ -9,7 +9,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from datasets.errors import DatasetError
 from progan.config import Config, preset
+from progan.convolution import plain_convolutions
+from progan.passes import Compiled
 from progan.training import Trainer
 from tools.outputs import landing_file
 from tools.watching import memory_bytes
@@ -61,7 +63,7 @@ class Speed:
     peak_memory: int
 
 
-class _Noise:
+class Noise:
     """Training images that cost nothing to read."""
 
     def __init__(self, config: Config) -> None:
@@ -72,6 +74,7 @@ class _Noise:
     def minibatch(
         self, level: int, position: int, count: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Give the same images again and again."""
         shape = (count, 2**level, 2**level, self._channels)
         if self._pixels is None or self._pixels.shape != shape:
             self._pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -119,12 +122,26 @@ class CountOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.convolutions += times
 
 
-def plain_convolution(device: torch.device) -> Callable[[], float]:
-    """Give a function that does the plain convolution once, and gives operations a second."""
-    images = torch.randn(_IMAGES, _MAPS, _SIDE, _SIDE, device=device, requires_grad=True)
-    weight = torch.randn(_MAPS, _MAPS, 3, 3, device=device, requires_grad=True)
-    gradient = torch.randn(_IMAGES, _MAPS, _SIDE, _SIDE, device=device)
-    operations = 3 * 2 * images.numel() * _MAPS * 9
+def plain_convolution(
+    device: torch.device, dtype: torch.dtype = torch.float32, maps: int = _MAPS
+) -> Callable[[], float]:
+    """Give a function that does the plain convolution once, and gives operations a second.
+
+    Args:
+        device: where.
+        dtype: of its numbers. Those of half precision lie in channels-last memory on a GPU.
+        maps: in and out; fewer are for trying out.
+    """
+    last = device.type == "cuda" and dtype != torch.float32
+    form = torch.channels_last if last else torch.contiguous_format
+
+    def numbers(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, device=device).to(dtype, memory_format=form)
+
+    images = numbers(_IMAGES, maps, _SIDE, _SIDE).requires_grad_()
+    weight = numbers(maps, maps, 3, 3).requires_grad_()
+    gradient = numbers(_IMAGES, maps, _SIDE, _SIDE)
+    operations = 3 * 2 * images.numel() * maps * 9
 
     def run() -> float:
         start = time.perf_counter()
@@ -138,7 +155,12 @@ def plain_convolution(device: torch.device) -> Callable[[], float]:
 
 
 def speeds(
-    config: Config, levels: Sequence[int], device: torch.device, *, repeats: int = 5
+    config: Config,
+    levels: Sequence[int],
+    device: torch.device,
+    *,
+    repeats: int = 5,
+    compiled: bool = False,
 ) -> Iterator[Speed]:
     """Measure levels, held and in the middle of a fade.
 
@@ -147,6 +169,7 @@ def speeds(
         levels: which.
         device: where to compute.
         repeats: the median of so many counts.
+        compiled: whether the passes are compiled.
 
     Yields:
         For each level that it can be faded in, and that it is held.
@@ -154,17 +177,34 @@ def speeds(
     ceiling = plain_convolution(device)
     for level in levels:
         for fading in (False, True) if level > 2 else (False,):
-            yield _speed(config, level, fading, device, repeats, ceiling)
+            yield speed(config, level, device, ceiling, fading=fading, repeats=repeats,
+                        compiled=compiled)  # fmt: skip
 
 
-def _speed(
+def speed(
     config: Config,
     level: int,
-    fading: bool,
     device: torch.device,
-    repeats: int,
     ceiling: Callable[[], float],
+    *,
+    fading: bool,
+    repeats: int,
+    compiled: bool = False,
 ) -> Speed:
+    """Measure one level.
+
+    Args:
+        config: the run; its resolution and schedule do not matter.
+        level: which.
+        device: where to compute.
+        ceiling: of `plain_convolution`, to compare with.
+        fading: whether the level is being faded in.
+        repeats: the median of so many counts.
+        compiled: whether the passes are compiled; operations are counted where they are not.
+
+    Raises:
+        ProganError: the passes cannot be compiled here.
+    """
     size = 2**level
     # A fade that never gets far, so that both ways through the networks are always taken.
     fade = f"0,{size}:1000000" if fading else "0"
@@ -172,10 +212,13 @@ def _speed(
     steps = config.penalty_interval
     changes: dict[str, Any] = {"minibatch_repeats": steps, "fade_kimg": fade, "hold_kimg": "0"}
     at_once = replace(config, resolution=size, **changes)
-    trainer = Trainer(at_once, _Noise(config), device=device)
+    trainer = Trainer(at_once, Noise(config), device=device)
     minibatch = trainer.stage.minibatch
     images = steps * minibatch
-    with CountOperations() as counted:
+    with plain_convolutions() if compiled else nullcontext(), CountOperations() as counted:
+        trainer.round()
+    if compiled:
+        trainer = Trainer(at_once, Noise(config), device=device, passes=Compiled())
         trainer.round()
     trainer.check()
     if device.type == "cuda":
@@ -207,16 +250,21 @@ def _speed(
     )
 
 
-def ceilings(device: torch.device) -> dict[str, float]:
-    """Measure what else a GPU can do at most; empty elsewhere.
+def ceilings(device: torch.device, size: int | None = None) -> dict[str, float]:
+    """Measure what else a GPU can do at most; empty elsewhere, unless a size is given.
+
+    Args:
+        device: where.
+        size: rows and columns of the matrices; 8192 on a GPU.
 
     Returns:
         Operations a second of a large bfloat16 product, and bytes a second of a copy (read and
         written).
     """
-    if device.type != "cuda":
-        return {}
-    size = 8192
+    if size is None:
+        if device.type != "cuda":
+            return {}
+        size = 8192
     first = torch.randn(size, size, device=device, dtype=torch.bfloat16)
     second = torch.randn(size, size, device=device, dtype=torch.bfloat16)
     return {
@@ -282,6 +330,7 @@ def tell(
     json_file: Path | None,
     plot_file: Path | None,
     *,
+    compiled: bool = False,
     overwrite: bool,
 ) -> None:
     """Measure, print a line as soon as it is known, and write what was asked for.
@@ -303,11 +352,12 @@ def tell(
             None if file is None else stack.enter_context(landing_file(file, overwrite=overwrite))
             for file in (json_file, plot_file)
         ]
-        for speed in speeds(config, wanted, device, repeats=repeats):
-            found.append(speed)
-            click.echo(line(speed))
+        for measured in speeds(config, wanted, device, repeats=repeats, compiled=compiled):
+            found.append(measured)
+            click.echo(line(measured))
         if places[0] is not None:
-            text = json.dumps(to_json(found, device), indent=1) + "\n"
+            how = {"precision": config.precision, "compiled": compiled}
+            text = json.dumps(how | to_json(found, device), indent=1) + "\n"
             places[0].write_text(text, encoding="utf-8")
         if places[1] is not None:
             plot(found, places[1])

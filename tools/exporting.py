@@ -22,12 +22,13 @@ from torch import Tensor, nn
 
 from datasets.errors import DatasetError
 from datasets.progress import progress
-from progan.checkpoint import ModelFile
+from progan.checkpoint import ModelFile, read_model, save_model
 from progan.convolution import plain_convolutions
 from progan.labels import labels_of_seeds
 from progan.latents import latents_of_seeds
 from progan.layers import Scaled
 from progan.networks import Generator
+from tools.drawing import agree, draw
 from tools.outputs import landing_file
 
 LATENTS, LABELS, IMAGES = "latents", "labels", "images"
@@ -35,6 +36,8 @@ LATENTS, LABELS, IMAGES = "latents", "labels", "images"
 TOLERANCE = 1e-4
 # One image is a case of its own to a tracer, and so is another number than it was traced with.
 _TRACED, _TRIED = 2, (1, 2, 5)
+# Seeds whose pictures a smaller model file must give again.
+_COMPARED = range(64)
 _PACKAGES = {"onnx": "1.23.2", "onnxscript": "0.7.2", "onnxruntime": "1.31.1"}
 
 
@@ -103,6 +106,41 @@ def export(
         card_part.write_text(card, encoding="utf-8")
         bar.advance()
     return difference
+
+
+def export_small(model: ModelFile, out: Path, card: str, *, overwrite: bool) -> None:
+    """Write a model file of half the size, its numbers of 16 bits, and its card beside it.
+
+    Args:
+        model: the generator, on the CPU.
+        out: a name that ends in .safetensors.
+        card: the card's text.
+        overwrite: whether older files give way.
+
+    Raises:
+        DatasetError: a place is taken, or the file would not give the generator's pictures.
+    """
+    with (
+        landing_file(card_place(out), overwrite=overwrite) as card_part,
+        landing_file(out, overwrite=overwrite) as part,
+    ):
+        save_model(
+            part,
+            model.generator,
+            classes=model.classes,
+            class_counts=model.class_counts,
+            trained=model.trained,
+            dtype=torch.float16,
+        )
+        points = latents_of_seeds(_COMPARED, model.generator.latent_size)
+        labels = labels_of_seeds(_COMPARED, [1] * model.generator.label_size)
+        again = read_model(part).generator
+        if not agree(draw(model.generator, points, labels), draw(again, points, labels)):
+            raise DatasetError(
+                f"{out} was not written: with numbers of 16 bits, its pictures would differ from "
+                "the generator's by more than a grey level."
+            )
+        card_part.write_text(card, encoding="utf-8")
 
 
 def card_place(out: Path) -> Path:

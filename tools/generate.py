@@ -30,6 +30,8 @@ _NAMES = re.compile(r"(?:class\d{4,9}-)?(?:seed|latent)\d{6,18}\.(?:png|jpg)", r
 _MOST_PIXELS = 2**28
 # What the JPEG library takes.
 _LONGEST_JPEG_SIDE = 65500
+# Pictures by which half precision is judged.
+PICTURES_COMPARED = 16
 # Faces whose latents are made at once, about.
 _FACES_AT_ONCE = 1024
 # Files that are written at once: mostly they wait for the disk. And those that may wait for that.

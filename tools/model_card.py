@@ -57,7 +57,7 @@ def card(model: ModelFile, out: Path, sources: Sources) -> str:
 
     Args:
         model: what is exported.
-        out: the name of the exported file, .onnx or .pt2.
+        out: the name of the exported file, .onnx, .pt2 or .safetensors.
         sources: where further facts are.
 
     Raises:
@@ -132,13 +132,21 @@ def _data(trained: Mapping[str, Any], run: Path | None) -> dict[str, object]:
     framing = _object(dataset.get("framing"))
     resolution = dataset.get("resolution")
     told = ", ".join(f"{_plain(name)}: {_plain(value)}" for name, value in framing.items())
-    return {
+    rows: dict[str, object] = {
         "dataset": _known(dataset.get("name")),
         "fingerprint": _known(dataset.get("fingerprint")),
         "training images": _number(dataset.get("images")),
         "pixels": f"{resolution}×{resolution}" if isinstance(resolution, int) else None,
         "framing": told or None,
     }
+    earlier = trained.get("earlier_datasets")
+    for each in map(_object, earlier if isinstance(earlier, list) else []):
+        until = each.get("until_nimg")
+        shown = _number(until / 1000) if type(until) is int else None
+        rows[f"until {shown or UNKNOWN} thousand images"] = (
+            f"{_plain(each.get('name'))}, fingerprint {_plain(each.get('fingerprint'))}"
+        )
+    return rows
 
 
 def _on_disk(run: Path, fingerprint: object) -> dict[str, Any]:
@@ -329,12 +337,15 @@ def _use(model: ModelFile, out: Path) -> str:
         ]
     else:
         given = "latents, labels" if labelled else "latents"
+        small = out.suffix == ".safetensors"
+        loaded = f'torch.export.load("{out.name}").module()'
         lines = [
             "import numpy as np",
+            *(["import progan"] if small else []),
             "import torch",
             "from PIL import Image",
             "",
-            f'generator = torch.export.load("{out.name}").module()',
+            "generator = " + (f'progan.load("{out.name}")' if small else loaded),
             f"latents = torch.randn({shape}, generator=torch.Generator().manual_seed(0))",
             *(["labels = torch.zeros(4, dtype=torch.int64)  # class numbers"] if labelled else []),
             f"images = generator({given}).detach().numpy()",

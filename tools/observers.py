@@ -1,23 +1,26 @@
 """What `train.py` brings along to watch, measure and save a run."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
 from torch.utils.tensorboard import SummaryWriter
 
 from datasets.progress import progress
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints
 from progan.estimate import measure
-from progan.runs import imported_from
+from progan.runs import earlier_datasets, imported_from
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
 from tools.divergence import Judge
+from tools.going_back import go_back
 from tools.images import DatasetImages, Images, Split
 from tools.measuring import Measuring
 from tools.memorization.observer import MemorizationWatch
-from tools.watching import Samples, Saving, Ticks, keep_log_until
+from tools.watching import Samples, Saving, Ticks
 
 # Images in which to look for copies: enough for a curve.
 _MOST_LOOKED_AT = 200
@@ -52,21 +55,18 @@ def bring_observers(
 ) -> list[Observer]:
     """Bring along what watches and saves; `only_warn` of a divergence, instead of ending there."""
     config = trainer.config
-    keep_log_until(run, trainer.nimg)
-    writer = SummaryWriter(str(run), purge_step=trainer.nimg)
+    go_back(run, trainer.nimg)
+    # For a TensorBoard that has read the events already which are gone now.
+    writer = SummaryWriter(str(run), purge_step=trainer.nimg + 1)
+    threading.excepthook = _leave_it_to_the_main_thread
     seconds = {}
     levels = trainer.average.top_level - 1
     with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
-        for level, estimate, _ in measure(config, trainer.device, trainer.processes.count):
+        for level, estimate, _ in measure(
+            config, trainer.device, trainer.processes.count, trainer.splits
+        ):
             seconds[level] = estimate
             bar.advance()
-    dataset: dict[str, object] = {
-        "name": data.path.resolve().name,
-        "fingerprint": data.fingerprint,
-        "images": len(data.rows("train")),
-        "resolution": data.resolution,
-        "framing": dict(data.description.framing),
-    }
     return [
         *_measuring(data, run, trainer.device, writer, pace),
         Ticks(
@@ -77,16 +77,47 @@ def bring_observers(
             judge=Judge(trainer, run / "log.jsonl", checkpoints, warn=only_warn),
         ),
         Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
-        Saving(
-            run,
-            checkpoints,
-            every_kimg=pace.checkpoint_kimg,
-            every_minutes=pace.checkpoint_minutes,
-            classes=data.classes or (),
-            dataset=dataset,
-            origin=imported_from(run),
-        ),
+        saving(data, run, checkpoints, pace),
     ]
+
+
+def _leave_it_to_the_main_thread(args: threading.ExceptHookArgs) -> None:
+    """Say nothing of a full disk in the thread that writes for TensorBoard.
+
+    It fails in the main thread too, which says so in a sentence, at the next value or flush.
+    """
+    if not (isinstance(args.exc_value, OSError) and type(args.thread) is _AsyncWriterThread):
+        threading.__excepthook__(args)
+
+
+def saving(data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace) -> Saving:
+    """Bring along what saves."""
+    dataset: dict[str, object] = {
+        "name": data.path.resolve().name,
+        "fingerprint": data.fingerprint,
+        "images": len(data.rows("train")),
+        "resolution": data.resolution,
+        "framing": dict(data.description.framing),
+    }
+    earlier: list[dict[str, object]] = [
+        # The whole path is nobody's business who gets the model file.
+        {
+            "name": Path(each["path"]).name,
+            "fingerprint": each["fingerprint"],
+            "until_nimg": each["until_nimg"],
+        }
+        for each in earlier_datasets(run)
+    ]
+    return Saving(
+        run,
+        checkpoints,
+        every_kimg=pace.checkpoint_kimg,
+        every_minutes=pace.checkpoint_minutes,
+        classes=data.classes or (),
+        dataset=dataset,
+        origin=imported_from(run),
+        earlier=earlier,
+    )
 
 
 def _measuring(

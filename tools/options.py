@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datasets import door
+from progan.config import PRECISIONS
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,23 @@ trust = click.option(
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an older result of this name.")
 device = click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto."
+)
+
+training_precision = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="float32",
+    show_default=True,
+    help="What the convolutions compute in.",
+)
+
+drawing_precision = click.option(
+    "--precision",
+    type=click.Choice(("auto", *PRECISIONS)),
+    default="auto",
+    show_default=True,
+    help="What the convolutions compute in. auto: on a GPU float16, if some of the pictures are "
+    "the same to one grey level of 256 as in float32; else float32.",
 )
 
 

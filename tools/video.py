@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import numpy as np
 
 from datasets import pictures
@@ -11,7 +10,7 @@ from progan.checkpoint import ModelFile
 from progan.labels import ClassWalk
 from progan.latents import Walk, chunks
 from progan.networks import Generator
-from tools.drawing import in_half_precision, parts, pixels
+from tools.drawing import parts, pixels, quickest
 from tools.encoding import frame_zoom, refuse_large_frames, write_film
 
 # Pixels that are made before any are written: several frames, as a walk computes neighbouring
@@ -33,13 +32,13 @@ def write_video(
     fps: int,
     quality: int,
     zoom: int | None,
+    precision: str = "auto",
     overwrite: bool,
 ) -> None:
     """Write the film of a walk as an H.264 MP4 that every player opens.
 
     On a GPU the generator computes in half precision, if that gives the same pictures to one grey
-    level in frames from all over the film; where it does not, a line says so, and it computes in
-    full precision.
+    level in frames from all over the film.
 
     Args:
         model: the generator.
@@ -51,6 +50,7 @@ def write_video(
         fps: frames per second.
         quality: constant rate factor of x264, 0 (lossless) … 51; 17 looks like the source.
         zoom: how often each pixel is repeated; None for what makes small films visible.
+        precision: as of `tools.drawing.quickest`.
         overwrite: whether an existing file gives way.
 
     Raises:
@@ -63,7 +63,7 @@ def write_video(
     factor = zoom or frame_zoom(height, width)
     refuse_large_frames(height * factor, width * factor)
     write_film(
-        frames(generator, walk, labels, columns),
+        frames(generator, walk, labels, columns, precision=precision),
         out,
         frames=walk.frames,
         height=height,
@@ -76,11 +76,15 @@ def write_video(
 
 
 def frames(
-    generator: Generator, walk: Walk, labels: np.ndarray | ClassWalk | None, columns: int
+    generator: Generator,
+    walk: Walk,
+    labels: np.ndarray | ClassWalk | None,
+    columns: int,
+    *,
+    precision: str = "auto",
 ) -> Iterator[np.ndarray]:
     """Draw the frames of a film, some at a time, uint8 [n, H, W, C]; see `write_video`."""
-    if next(generator.parameters()).device.type == "cuda":
-        generator = _quickest(generator, walk, labels)
+    generator = quickest(generator, *spread(walk, labels, _PICTURES_COMPARED), precision=precision)
     at_once = frames_at_once(generator, walk.cells)
     moving = chunks(labels, at_once) if isinstance(labels, ClassWalk) else None
     for points in chunks(walk, at_once):
@@ -102,20 +106,6 @@ def frames_at_once(generator: Generator, cells: int) -> int:
     """Say how many frames of some pictures each to draw before they are written."""
     few = _PIXELS_AT_ONCE // (cells << 2 * generator.level)
     return max(1, min(few, max(_USUAL_FRAMES_AT_ONCE, parts(generator) // cells)))
-
-
-def _quickest(generator: Generator, walk: Walk, labels: np.ndarray | ClassWalk | None) -> Generator:
-    """Give the generator in half precision if its pictures are as good as the same."""
-    points, classes = spread(walk, labels, _PICTURES_COMPARED)
-    half = in_half_precision(generator, points, classes)
-    if half is None:
-        click.echo(
-            "Half precision would change the pictures by more than a grey level: computing in full "
-            "precision.",
-            err=True,
-        )
-        return generator
-    return half
 
 
 def spread(

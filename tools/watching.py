@@ -4,7 +4,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,11 @@ import numpy as np
 import torch
 
 from datasets import pictures
-from datasets.landing import landing
+from datasets.landing import landing, sync
 from datasets.progress import duration
 from progan import latents
-from progan.checkpoint import MODEL_NAME, Checkpoints, save_model
+from progan.checkpoint import MODEL_NAME, Checkpoints, read_model, save_model
+from progan.errors import ProganError
 from progan.estimate import seconds_left
 from progan.labels import classes_for_rows
 from progan.training import Trainer, crossed
@@ -133,24 +135,6 @@ class Ticks:
         )
 
 
-def keep_log_until(run: Path, nimg: int) -> None:
-    """Drop the lines of log.jsonl that lie after `nimg` images, which will be shown again."""
-    log = run / "log.jsonl"
-    if not log.is_file():
-        return
-    kept = []
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            shown = json.loads(line)["nimg"]
-            if shown <= nimg:
-                kept.append(line + "\n")
-        except (ValueError, TypeError, KeyError, RecursionError):
-            continue  # half a line, written as the process was killed; or damaged
-    part = log.with_name(".log.jsonl.part")
-    part.write_text("".join(kept), encoding="utf-8")
-    part.replace(log)
-
-
 def sample_layout(resolution: int) -> tuple[int, int]:
     """Give columns and rows of a sample grid that fits a screen."""
     columns = int(np.clip(_SAMPLE_PIXELS // resolution, 2, 8))
@@ -239,6 +223,7 @@ class Saving:
         classes: names of the classes.
         dataset: what the model file is to say of its data.
         origin: the official file that the run began with; None for a run that began by itself.
+        earlier: what it is to say of datasets that the run has learned from before.
     """
 
     def __init__(
@@ -251,6 +236,7 @@ class Saving:
         classes: tuple[str, ...],
         dataset: dict[str, object],
         origin: dict[str, object] | None = None,
+        earlier: Sequence[dict[str, object]] = (),
     ) -> None:
         self.run = run
         self.checkpoints = checkpoints
@@ -258,7 +244,9 @@ class Saving:
         self.every_seconds = 60 * every_minutes
         self.classes = classes
         self.dataset = dataset
-        self.origin = {} if origin is None else {"official": origin}
+        self.history: dict[str, object] = {} if origin is None else {"official": origin}
+        if earlier:
+            self.history["earlier_datasets"] = list(earlier)
         self._last = time.monotonic()
 
     def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
@@ -266,7 +254,28 @@ class Saving:
         late = time.monotonic() - self._last >= self.every_seconds
         if not (finished or late or crossed(before, trainer.nimg, self.every_kimg)):
             return
+        # Whoever finds the checkpoint after a loss of power is to find what was told up to it.
+        for path in (self.run / "log.jsonl", *self.run.glob("events.out.tfevents.*"), self.run):
+            if path.exists():
+                sync(path)
         self.checkpoints.save(trainer.state(), trainer.nimg)
+        self.write_model(trainer)
+        self._last = time.monotonic()
+
+    def mend_model(self, trainer: Trainer) -> bool:
+        """Write the model file again where it is missing, damaged, or not of the trainer's state.
+
+        So it is after a kill between checkpoint and model file. Says whether it was so.
+        """
+        with suppress(ProganError):
+            # Networks that were imported and not trained yet do not say.
+            if read_model(self.run).trained.get("nimg", trainer.nimg) == trainer.nimg:
+                return False
+        self.write_model(trainer)
+        return True
+
+    def write_model(self, trainer: Trainer) -> None:
+        """Write the average generator as the run's model file."""
         save_model(
             self.run / MODEL_NAME,
             trainer.average,
@@ -277,7 +286,6 @@ class Saving:
                 "nimg": trainer.nimg,
                 "dataset": self.dataset,
                 "versions": versions(),
-                **self.origin,
+                **self.history,
             },
         )
-        self._last = time.monotonic()

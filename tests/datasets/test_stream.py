@@ -156,3 +156,30 @@ def test_the_next_minibatch_is_read_while_the_caller_works(
     # The first two by the caller: only then is it clear that it goes on.
     assert read[:2] == ["MainThread", "MainThread"]
     assert set(read[2:]) == {"reading-ahead"}
+
+
+def test_rows_of_a_minibatch_are_read_alone_and_ahead(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, plain = Stream(dataset, seed=3), Stream(dataset, seed=3)
+    read: list[int] = []
+    usual = Stream._read
+
+    def noted(self: Stream, level: int, rows: np.ndarray) -> np.ndarray:
+        if self is stream:
+            read.append(len(rows))
+        return usual(self, level, rows)
+
+    monkeypatch.setattr(Stream, "_read", noted)
+    rows = np.array([5, 1, 3])
+    for position in (0, 6, 12, 18):
+        pictures, labels = stream.rows_of_minibatch(3, position, 6, rows)
+        whole, all_labels = plain.minibatch(3, position, 6)
+        assert np.array_equal(pictures, whole[rows])
+        assert labels is not None and all_labels is not None
+        assert np.array_equal(labels, all_labels[rows])
+    # Another choice of rows is not what was read ahead.
+    pictures, _ = stream.rows_of_minibatch(3, 24, 6, rows[:2])
+    assert np.array_equal(pictures, plain.minibatch(3, 24, 6)[0][rows[:2]])
+    stream._reader.shutdown()
+    assert set(read[:4]) == {3} and len(read) <= 7

@@ -34,8 +34,8 @@ from tests.tools.making import small_generator
 from tools import feature_cache, model_card
 from tools.arrays import open_array
 from tools.drawing import read_latents
+from tools.going_back import go_back
 from tools.images import ArrayImages
-from tools.watching import keep_log_until
 
 # What a reader may say of a file: sentences for the user, and why a picture is skipped.
 EXPECTED = (DatasetError, ProganError, UnusableError)
@@ -122,7 +122,7 @@ def _read_run(folder: Path) -> None:
     for path in Checkpoints(folder / "checkpoints").all():
         runs.read_average(folder, path)
     runs.read_critic(folder)
-    keep_log_until(folder, 60)
+    go_back(folder, 60)
     model_card._last_logged(folder, "metrics/")
     tensors, nimg = Checkpoints.read(Checkpoints(folder / "checkpoints").all()[-1])
     if config.fmap_max <= 64 and config.resolution <= 64 and (config.latent_size or 0) <= 512:

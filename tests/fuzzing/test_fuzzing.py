@@ -11,7 +11,7 @@ import pytest
 
 from datasets.errors import DatasetError
 from tests.fuzzing import __main__ as command
-from tests.fuzzing import child
+from tests.fuzzing import child, readers
 from tests.fuzzing.child import Kind
 from tests.fuzzing.readers import READERS, Reader
 
@@ -117,15 +117,14 @@ def faulty(words: list[str]) -> None:
     """Be a child whose readers have planted faults, one after the other."""
     place = Path(words[0])
     child.MOST_SECONDS = 0.05
-    patches = pytest.MonkeyPatch()
     for number, fault in enumerate([*FAULTS.values(), _die]):
 
         def read(folder: Path, fault: Callable[[Path], None] = fault) -> None:
             if not _good(folder):
                 fault(folder)
 
-        faults = {"faulty": Reader(_make, read)}
-        patches.setattr(child, "READERS", faults)
+        readers.READERS = {"faulty": Reader(_make, read)}
+        child.READERS = readers.READERS  # type: ignore[attr-defined]
         (place / str(number)).mkdir()
         # Each in a process of its own: a guard stays for a process's life.
         if os.fork() == 0:

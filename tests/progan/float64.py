@@ -1,6 +1,7 @@
 """Training in float64, where rounding errors stay too small to be amplified."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from progan import training
 from progan.inputs import Inputs
 from progan.parallel import joined
+from progan.splitting import Split
 from progan.training import Trainer
 from tests.progan.making import Patterns, small_config
 
@@ -31,15 +33,32 @@ class PreciseInputs(Inputs):
             yield mixing.double()
 
 
-def train_to_files(folder: Path, rounds: int) -> None:
-    """Train with classes, and save every process's state by its rank."""
+@contextmanager
+def precise() -> Iterator[None]:
+    """Train in float64 within the block."""
+    usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
-    with pytest.MonkeyPatch.context() as patch, joined() as processes:
-        patch.setattr(training, "Inputs", PreciseInputs)
-        config = small_config(
-            label_size=3, mbstd_group_size=2, learning_rate="0.001", fade_kimg="0.176", kimg=1
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "Inputs", PreciseInputs)
+            yield
+    finally:
+        torch.set_default_dtype(usual)
+
+
+def train_to_files(folder: Path, rounds: int, parts: int = 1, **changes: Any) -> None:
+    """Train with classes, and save every process's state by its rank."""
+    settings: dict[str, Any] = {
+        "label_size": 3, "mbstd_group_size": 2, "learning_rate": "0.001", "fade_kimg": "0.176",
+        "kimg": 1,
+    }  # fmt: skip
+    with precise(), joined() as processes:
+        trainer = Trainer(
+            small_config(**(settings | changes)),
+            Patterns(classes=3),
+            processes=processes,
+            splits=dict.fromkeys(range(2, 5), Split(parts)),
         )
-        trainer = Trainer(config, Patterns(classes=3), processes=processes)
         for _ in range(rounds):
             trainer.round()
         trainer.check()

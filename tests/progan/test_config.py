@@ -53,8 +53,19 @@ def test_v2_is_refused_for_other_numbers_of_processes() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ProganError, match="paper, v2, small"):
+    with pytest.raises(ProganError, match="paper, v2, small, modern"):
         preset("v3")
+
+
+def test_modern_is_the_small_network_on_a_shorter_course() -> None:
+    small, modern = preset("small", resolution=32), preset("modern", resolution=32)
+    for name in ("fmap_base", "fmap_max", "minibatch", "objective", "resolution"):
+        assert getattr(modern, name) == getattr(small, name)
+    starts = [
+        next(p.start for p in config.schedule.phases() if p.level == 5)
+        for config in (small, modern)
+    ]
+    assert starts == [26_000, 7_000]
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -87,6 +98,19 @@ def test_a_configuration_survives_json(name: str) -> None:
         ({"latent_size": 0}, "latent_size"),
         ({"resolution": 48}, "resolution"),
         ({"num_channels": 2}, "num_channels"),
+        ({"objective": "hinge"}, "wasserstein, logistic, relativistic"),
+        ({"gamma": "-1"}, "gamma"),
+        ({"gamma": "much"}, "gamma"),
+        ({"critic_rate": 0.0}, "critic_rate"),
+        ({"adam_beta1": 1.0}, "adam_beta1"),
+        ({"average_halflife_kimg": -1.0}, "average_halflife_kimg"),
+        ({"average_rampup": float("nan")}, "average_rampup"),
+        ({"augment": "colour,rotation"}, "no 'rotation'"),
+        ({"augment": "colour,"}, "no ''"),
+        ({"augment_probability": 1.5}, "augment_probability"),
+        ({"augment_kimg": 0.0}, "augment_kimg"),
+        ({"augment_target": 0.6, "objective": "logistic"}, "give augment"),
+        ({"augment_target": 0.6, "augment": "colour"}, "logistic or relativistic"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(changes: dict[str, Any], words: str) -> None:

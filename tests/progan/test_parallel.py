@@ -1,6 +1,8 @@
 """The minibatch divided among processes is still the minibatch."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,3 +75,25 @@ def test_all_processes_have_the_same_bits_and_the_same_scalars(trained: Path) ->
         for other in others:
             assert other.pop("scalars") == first["scalars"]
             assert all(torch.equal(first[name], tensor) for name, tensor in other.items())
+
+
+def test_augmentation_adapts_alike_in_several_processes(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "objective": "relativistic",
+        "gamma": "0.2",
+        "augment": "colour,translation,cutout",
+        "augment_target": 0.1,
+        "augment_kimg": 0.3,
+    }
+    train = partial(train_to_files, **changes)
+    runs = [start(tmp_path, train, [(tmp_path, 25)] * count) for count in (1, 2)]
+    for run in runs:
+        statuses = run.statuses()
+        assert set(statuses) == {0}, [run.said(rank) for rank in range(len(statuses))]
+    alone = torch.load(tmp_path / "0-of-1.pt")
+    two = [torch.load(tmp_path / f"{rank}-of-2.pt") for rank in range(2)]
+    assert alone.pop("scalars") == pytest.approx(two[0].pop("scalars"), rel=1e-5)
+    assert alone["augmentation.probability"] > 0.05
+    for name, tensor in alone.items():
+        assert (two[0][name] - tensor).abs().max() < 1e-5, name
+        assert torch.equal(two[1][name], two[0][name]), name

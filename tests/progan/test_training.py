@@ -187,6 +187,85 @@ def test_a_run_that_is_taken_up_again_goes_on_bit_for_bit(rounds: int) -> None:
         assert torch.equal(continued[name], tensor), name
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_run_in_half_precision_is_taken_up_again_bit_for_bit(precision: str) -> None:
+    config, data = small_config(precision=precision, kimg=0.128), Patterns()
+    first = Trainer(config, data)
+    for _ in range(4):
+        first.round()
+    if precision == "float16":  # as after overflows, and a step before it grows again
+        first.step.scales["critic"].scale.fill_(64.0)
+        first.step.scales["critic"].good_steps.fill_(1999.0)
+    saved = {name: tensor.clone() for name, tensor in first.state().items()}
+    undisturbed = finished(first)
+    second = Trainer(config, data)
+    second.restore(saved, 64)
+    continued = finished(second)
+    assert continued.keys() == undisturbed.keys()
+    for name, tensor in undisturbed.items():
+        assert torch.equal(continued[name], tensor), name
+    assert first.skipped == 0
+    if precision == "float16":
+        assert undisturbed["critic_loss.scale"].item() == 128
+        missing = {name: tensor for name, tensor in saved.items() if name != "critic_loss.scale"}
+        with pytest.raises(ProganError, match=r"critic_loss\.scale"):
+            Trainer(config, data).restore(missing, 64)
+    else:
+        assert not [name for name in undisturbed if "_loss." in name]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_training_in_half_precision_follows_float32(precision: str) -> None:
+    # With a large epsilon Adam does not turn rounding errors of tiny gradients into whole steps.
+    settings: dict[str, Any] = {"adam_epsilon": 0.1, "kimg": 0.096, "fmap_base": 256}
+    settings |= {"fmap_max": 32, "minibatch": "16"}
+    exact = Trainer(small_config(**settings), Patterns())
+    found = Trainer(small_config(**settings, precision=precision), Patterns())
+    begun = {name: tensor.clone() for name, tensor in exact.state().items()}
+    for scale in found.step.scales.values():
+        scale.scale.fill_(1024.0)  # no step is left out while a good one is looked for
+    finished(exact)
+    finished(found)
+    assert exact.stage.fading
+    for part in ("critic.", "generator.", "average."):
+        names = [name for name in begun if name.startswith(part)]
+        moved = torch.cat([(exact.state()[name] - begun[name]).flatten() for name in names])
+        also = torch.cat([(found.state()[name] - begun[name]).flatten() for name in names])
+        assert also.dtype == torch.float32
+        assert 0 < (moved - also).norm() < 0.15 * moved.norm(), part
+    losses = exact.scalars()
+    for name, value in found.scalars().items():
+        assert value == pytest.approx(losses[name], rel=0.1, abs=0.05), name
+
+
+def test_a_loss_scale_that_is_too_large_is_found_out_and_is_no_breakdown() -> None:
+    trainer = Trainer(small_config(precision="float16", kimg=100.0), Patterns())
+    before = {name: tensor.clone() for name, tensor in trainer.state().items()}
+    for scale in trainer.step.scales.values():
+        # Gradients are beyond float16's reach until it has been halved often enough.
+        scale.scale.fill_(2.0**60)
+    for _ in range(3):
+        trainer.round()
+    after = trainer.state()
+    for name in ("critic.blocks.2.conv.weight", "generator.blocks.2.conv.weight"):
+        assert torch.equal(after[name], before[name])
+    for _ in range(12):
+        trainer.round()
+    trainer.check()
+    assert trainer.skipped == 0
+    for name in ("critic.blocks.2.conv.weight", "generator.blocks.2.conv.weight"):
+        assert not torch.equal(trainer.state()[name], before[name])
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in trainer.state().values())
+
+
+def test_training_in_float16_that_breaks_down_stops_nevertheless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Failing(monkeypatch, "critic_objective", set(range(4, 1000)))
+    with pytest.raises(ProganError, match="20 steps in a row"):
+        train(Trainer(small_config(kimg=100.0, precision="float16"), Patterns()))
+
+
 def test_training_neither_uses_nor_changes_the_global_random_state() -> None:
     config, data = small_config(kimg=0.016), Patterns()
     torch.manual_seed(1)

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 from PIL import Image
 
+from benchmarks import gpu
 from progan.config import preset
 from progan.convolution import plain_convolutions
 from progan.training import Trainer
 from tests.progan.making import one_thread as one_thread
 from tests.tools.conftest import Tool
-from tools.bench import CountOperations, _Noise
+from tools.bench import CountOperations, Noise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -68,7 +70,7 @@ def test_a_step_computes_no_gradient_that_is_not_used(
         fmap_max=64,
         **settings,
     )
-    trainer = Trainer(config, _Noise(config))
+    trainer = Trainer(config, Noise(config))
     with plain_convolutions():
         with CountOperations() as critic, torch.no_grad():
             trainer.critic(torch.randn(16, 3, 16, 16))
@@ -99,3 +101,40 @@ def test_the_command_prints_and_writes_what_it_measured(tool: Tool, tmp_path: Pa
 
     refused = tool("bench", "--level", "9", "--fmap-base", "16")
     assert (refused.status, "leaves no maps at level 9" in refused.err) == (1, True)
+
+
+def test_a_precision_is_measured(tool: Tool, tmp_path: Path) -> None:
+    words = ("--level", "2", "--minibatch", "8", "--fmap-base", "16", "--fmap-max", "4")
+    ended = tool("bench", *words, "--repeats", "1", "--precision", "bfloat16", "--json", "b.json",
+                 "--device", "cpu")  # fmt: skip
+    assert ended.status == 0, ended.err
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert (found["precision"], found["compiled"]) == ("bfloat16", False)
+
+
+def test_bytes_are_those_that_are_read_and_written() -> None:
+    x = torch.zeros(10, 3)
+    with gpu.CountBytes() as counted:
+        x.t().reshape(30)  # a view, and a copy that reads and writes all
+        x.add_(1)
+    assert counted.total == 4 * 30 * 2 + 4 * 30 * 2
+
+
+def test_the_gpu_benchmark_prints_a_table_on_a_processor_too() -> None:
+    words = ["--level", "2", "--level", "3", "--fmap-base", "16", "--fmap-max", "4"]
+    words += ["--minibatch", "8", "--repeats", "1", "--product", "32", "--plain-maps", "4"]
+    words += ["--passes", "eager", "--precision", "float32", "--precision", "bfloat16"]
+    ended = CliRunner().invoke(gpu.main, [*words, "--device", "cpu"])
+    assert ended.exit_code == 0, ended.output
+    lines = ended.output.splitlines()
+    assert "no GPU is here" in lines[0]
+    table = [row.strip("| ").split(" | ") for row in lines if row.startswith("|")]
+    assert [row[:4] for row in table[2:]] == [
+        [pixels, "8", precision, "eager"]
+        for pixels in ("4", "8")
+        for precision in ("float32", "bfloat16")
+    ]
+    assert {len(row) for row in table[2:]} == {10} and table[2][5] == "1.00"
+    assert all(float(row[4]) > 0 and row[7].endswith("T/s") for row in table[2:])
+    refused = CliRunner().invoke(gpu.main, [*words, "--level", "9", "--device", "cpu"])
+    assert refused.exit_code == 2 and "no maps at level 9" in refused.output

@@ -10,6 +10,7 @@ from torch import Tensor
 from datasets import pictures
 from datasets.errors import DatasetError
 from progan.latents import latents_of_seeds
+from progan.layers import Convolution
 from progan.networks import Generator
 from tests.tools.making import assert_pixels_of, small_generator
 from tools import drawing
@@ -121,14 +122,27 @@ def test_half_precision_is_taken_where_pictures_agree() -> None:
     points, labels = latents_of_seeds(range(8), 8), np.arange(8) % 2
     half = drawing.in_half_precision(generator, points, labels)
     assert half is not None
-    assert {parameter.dtype for parameter in half.parameters()} == {torch.float16}
-    assert {parameter.dtype for parameter in generator.parameters()} == {torch.float32}
+    for network, precision in ((half, torch.float16), (generator, None)):
+        layer = network.get_submodule("blocks.4.conv1")
+        assert isinstance(layer, Convolution) and layer.precision == precision
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.float32}
     assert drawing.agree(
         drawing.draw(half, points, labels), drawing.draw(generator, points, labels)
     )
     # Weights that 16 bits do not hold.
-    colours.mul_(1e8)
+    generator.get_parameter("blocks.4.conv1.weight").mul_(1e6)
     assert drawing.in_half_precision(generator, points, labels) is None
+
+
+def test_the_precision_that_is_asked_for_is_taken_and_a_processor_keeps_float32() -> None:
+    generator = small_generator()
+    points = latents_of_seeds(range(8), 8)
+    assert drawing.quickest(generator, points) is generator
+    exact = next(drawing.images(generator, points))
+    for name, size in (("float16", 2**-11), ("bfloat16", 2**-8), ("float32", 0.0)):
+        found = drawing.quickest(generator, points, precision=name)
+        wrong = np.abs(next(drawing.images(found, points)) - exact).max() / np.abs(exact).max()
+        assert (wrong > 0) == (size > 0) and wrong <= 16 * size, name
 
 
 @pytest.mark.parametrize("kind", ["<f4", ">f8", "f2", "i4", "u1"])

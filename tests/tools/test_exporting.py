@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from tools import exporting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+ROOT = Path(__file__).resolve().parents[2]
+WITH_LIBRARY = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 CONFIG = {"preset": "small", "seed": 7, "minibatch": "8", "fade_kimg": "4"}
 TRAINED = {
     "config": CONFIG,
@@ -95,6 +98,37 @@ def test_pt2_gives_the_generators_images(tool: Tool, tmp_path: Path) -> None:
         str(Path(exporting.__file__).parent.parent).encode()
         not in (tmp_path / "m.pt2").read_bytes()
     )
+
+
+def test_a_model_file_to_hand_on_has_half_the_size_and_the_same_pictures(
+    tool: Tool, tmp_path: Path, mid_fade: Generator
+) -> None:
+    ended = tool("export", "m.safetensors", "small.safetensors", "--licence", "CC0")
+    assert ended.status == 0, ended.err
+    small = read_model(tmp_path / "small.safetensors")
+    assert small.classes == ("a", "b|c", "d") and small.trained["nimg"] == 60_000
+    assert (small.generator.level, small.generator.fade) == (4, 0.4)
+    weights, numbers = small.generator.state_dict(), mid_fade.state_dict()
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, numbers[name].half().float())
+    files = [(tmp_path / name).stat().st_size for name in ("small.safetensors", "m.safetensors")]
+    of_weights = sum(tensor.numel() for tensor in weights.values())
+    assert files[1] - files[0] == pytest.approx(2 * of_weights, abs=200)
+    card = (tmp_path / "small.safetensors.md").read_text("utf-8")
+    assert "CC0" in card
+    program = card.split("```python\n")[1].split("```")[0]
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, env=WITH_LIBRARY)
+    assert Image.open(tmp_path / "four.png").size == (64, 16)
+
+
+def test_a_model_file_whose_pictures_would_differ_does_not_land(tool: Tool, tmp_path: Path) -> None:
+    generator = write_model(tmp_path / "m.safetensors")
+    for parameter in generator.parameters():
+        parameter.mul_(1e6)  # more than a number of 16 bits can be
+    save_model(tmp_path / "m.safetensors", generator)
+    ended = tool("export", "m.safetensors", "small.safetensors")
+    assert ended.status == 1 and "16 bits" in ended.err
+    assert names(tmp_path) == ["m.safetensors"]
 
 
 def test_a_file_that_draws_other_images_does_not_land(
@@ -242,7 +276,7 @@ def test_figures_of_another_model_are_refused(
 def test_names_and_places(tool: Tool, tmp_path: Path) -> None:
     write_model(tmp_path / "m.safetensors")
     ended = tool("export", "m.safetensors", "m.pt")
-    assert ended.status == 2 and "must end in .onnx or .pt2" in ended.err
+    assert ended.status == 2 and "must end in .onnx, .pt2 or .safetensors" in ended.err
     (tmp_path / "m.pt2.md").write_text("mine")
     ended = tool("export", "m.safetensors", "m.pt2")
     assert ended.status == 1 and "m.pt2.md exists already" in ended.err

@@ -16,7 +16,18 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "generate", "video", "timelapse", "neighbours", "export", "import-official"]
+    "verb",
+    [
+        "",
+        "generate",
+        "video",
+        "timelapse",
+        "neighbours",
+        "export",
+        "import-official",
+        "project",
+        "ablate",
+    ],
 )
 def test_help_waits_for_nothing(verb: str) -> None:
     # A new process: in this one, everything has been imported.
@@ -29,7 +40,8 @@ def test_help_waits_for_nothing(verb: str) -> None:
     ended = run("-c", code)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "Usage: " in ended.stdout
-    arguments = {"neighbours": "IMAGES", "timelapse": "RUN", "import-official": "FILE.pkl"}
+    arguments = {"neighbours": "IMAGES", "timelapse": "RUN", "import-official": "FILE.pkl",
+                 "ablate": "DATASET"}  # fmt: skip
     given = arguments.get(verb, "MODEL")
     assert (f"{verb} [OPTIONS] {given}" if verb else "neighbours") in ended.stdout
 

@@ -1,0 +1,75 @@
+"""Trainings that meet faults end as if nothing had happened; `make torture` tries many more."""
+
+import random
+import sys
+from collections import Counter
+
+import pytest
+import torch
+
+from progan.checkpoint import Checkpoints
+from tests.faults import AT_A_CALL, AT_A_WRITE, AT_AN_FSYNC
+from tests.torture import KINDS, Trial, Undisturbed, Violation, table, undisturbed
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds open files in /proc")
+
+
+@pytest.fixture(scope="module")
+def like(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    return undisturbed(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.mark.parametrize("first", [*AT_A_CALL, *AT_A_WRITE, *AT_AN_FSYNC])
+def test_whatever_happens_at_a_call_the_end_is_the_same(like: Undisturbed, first: str) -> None:
+    # Another call every day would be found another day: in `make torture` all have their turn.
+    draw = random.Random(first)
+    trial = Trial(like, first.replace(" ", "-"), draw)
+    assert trial.inflict(first) is not None
+    trial.inflict(draw.choice(AT_A_CALL))
+    trial.end()
+
+
+# What can only happen to a run that has checkpoints already.
+@pytest.mark.parametrize(
+    "then", sorted(KINDS.keys() - {*AT_A_CALL, *AT_A_WRITE, *AT_AN_FSYNC, "SIGKILL at any time"})
+)
+def test_a_run_that_was_killed_outlives_this_too(like: Undisturbed, then: str) -> None:
+    trial = Trial(like, then.replace(" ", "-").replace("'", ""), random.Random(then), earliest=0.6)
+    assert trial.inflict("killed after a call") == "killed"
+    outcome = trial.inflict(then)
+    if outcome is None and then == "run directory read-only":
+        pytest.skip("this process may not make anything read-only for its children")
+    if "any time" not in then and then != "file size limited":  # which may be large enough
+        assert outcome is not None
+    trial.end()
+
+
+def test_what_would_be_lost_is_noticed(like: Undisturbed) -> None:
+    trial = Trial(like, "noticed", random.Random(0), earliest=0.6)
+    trial.inflict("killed after a call")
+    newest = Checkpoints(trial.run / "checkpoints").all()[-1]
+    newest.rename(newest.with_suffix(".gone"))
+    with pytest.raises(Violation, match="after"):
+        trial.look()
+    newest.with_suffix(".gone").rename(newest)
+    state, nimg = Checkpoints.read(newest)
+    name = next(name for name, tensor in state.items() if tensor.numel() > 1)
+    state[name] = torch.nextafter(state[name], torch.tensor(9.0))
+    Checkpoints(trial.run / "checkpoints").save(state, nimg)
+    with pytest.raises(Violation, match="is another"):
+        trial.end()
+
+
+def test_the_table_says_how_often_what_came_of_it() -> None:
+    text = table({"a": Counter({"killed": 2, "ended": 3}), "b": Counter(), "c": Counter({"x": 1})})
+    assert text.splitlines()[2:] == [
+        "| a | 5 | ended (3); killed (2) |",
+        "| b | 0 | – |",
+        "| c | 1 | x |",
+        "| all | 6 | the same end |",
+    ]
+
+
+def test_all_calls_of_a_run_are_counted(like: Undisturbed) -> None:
+    kept = sum(path.is_file() for path in like.run.rglob("*"))
+    assert like.counts.calls > like.counts.writes > like.counts.fsyncs > kept

@@ -1,0 +1,191 @@
+"""Ablations: every variant with every seed, equal cost, what is finished is kept."""
+
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from datasets.pyramid import Dataset
+from progan.checkpoint import read_model
+from progan.training import Trainer
+from tests.progan.making import one_thread as one_thread
+from tests.tools.conftest import Tool
+from tests.tools.making import names
+from tools import ablation
+from tools.ablate import read_variant
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = "fmap_base=32,fmap_max=4,minibatch=8,fade_kimg=0.032,hold_kimg=0.032"
+WIDE = TINY.replace("fmap_max=4", "fmap_max=8")
+
+
+def test_a_variant_is_a_name_and_options_whose_values_may_hold_commas() -> None:
+    variant = read_variant("a:fade-kimg=2,16:3,mirror=false,adam_beta1=0.5,latent_size=9", "small")
+    assert (variant.name, variant.preset) == ("a", "small")
+    assert variant.settings == {
+        "fade_kimg": "2,16:3", "mirror": False, "adam_beta1": 0.5, "latent_size": 9,
+    }  # fmt: skip
+    assert read_variant("plain", "paper").settings == {}
+    both = read_variant("b:preset=v2,augment=colour,cutout", "small")
+    assert (both.preset, both.settings) == ("v2", {"augment": "colour,cutout"})
+
+
+def test_variants_are_trained_measured_and_laid_side_by_side(
+    tool: Tool, faces: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["ablate", faces.path, "out", "--seeds", "0-1", "--kimg", "0.24", "--images", "30",
+             "--points", "4", "--variant", f"wide:{WIDE}",
+             "--variant", f"logistic:{TINY},objective=logistic,augment=cutout"]  # fmt: skip
+    ended = tool(*words)
+    assert ended.status == 0, ended.err
+    out = Path("out")
+    assert names(out) == ["ablation.json", "plot.png", "runs", "table.json", "table.md"]
+    assert names(out / "runs") == ["logistic-seed0", "logistic-seed1", "wide-seed0", "wide-seed1"]
+    assert Image.open(out / "plot.png").size[0] > 500
+    whole = json.loads((out / "table.json").read_text())
+    for variant, maps in (("wide", 8), ("logistic", 4)):
+        runs = whole["runs"][variant]
+        assert [run["config"]["seed"] for run in runs] == [0, 1]
+        found = [run["figures"]["swd"]["mean"] for run in runs]
+        row = whole["summary"][variant]["figures"]["swd mean"]
+        assert row["mean"] == pytest.approx(statistics.mean(found)) and found[0] != found[1]
+        assert row["deviation"] == pytest.approx(statistics.stdev(found))
+        for run in runs:
+            assert (run["nimg"], run["broken"], run["figures"]["size"]) == (256, None, 16)
+            # Four measurements; the first was at 8 pixels, which have no patches.
+            assert [point["nimg"] for point in run["curve"]] == [64, 128, 192, 256]
+            assert [point["swd"] is None for point in run["curve"]] == [True] + [False] * 3
+            assert run["curve"][-1]["swd"] == run["figures"]["swd"]["mean"]
+            assert 0 <= run["figures"]["flagged"] <= 1
+        model = read_model(out / "runs" / f"{variant}-seed1" / "generator.safetensors")
+        assert model.generator.maps(1) == maps
+        assert model.trained["config"]["seed"] == 1
+    table = (out / "table.md").read_text().splitlines()
+    means = [whole["summary"][row.split("|")[1].strip()]["figures"]["swd mean"]["mean"]
+             for row in table[2:4]]  # fmt: skip
+    assert means == sorted(means)
+    assert "*photographs*" in table[4] and table[0] in ended.out
+
+    # Given again with one more variant, only that one is trained.
+    trained = []
+    usual = ablation.Run.finish
+
+    def noted(run: ablation.Run, advance: Callable[[int], None]) -> dict[str, Any]:
+        trained.append(run.folder.name)
+        return usual(run, advance)
+
+    monkeypatch.setattr(ablation.Run, "finish", noted)
+    again = tool(*words, "--variant", f"third:{TINY},objective=relativistic")
+    assert again.status == 0, again.err
+    assert trained == ["third-seed0", "third-seed1"]
+    rows = (out / "table.md").read_text().splitlines()
+    assert set(table[2:4]) < set(rows) and any(row.startswith("| third | 2 |") for row in rows)
+
+    other = tool(*[word.replace("0.24", "0.32") if isinstance(word, str) else word
+                   for word in words])  # fmt: skip
+    assert other.status == 1
+    assert "holds a run of other settings (config kimg: 0.24, not 0.32)" in other.err
+
+
+def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
+    tool: Tool, faces: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--seeds", "3", "--kimg", "0.32", "--images", "16", "--points", "3", "--variant",
+             f"a:{TINY}")  # fmt: skip
+    assert tool("ablate", faces.path, "straight", *words).status == 0
+    usual = Trainer.round
+
+    def stopping(trainer: Trainer) -> None:
+        if trainer.nimg >= 250:
+            raise KeyboardInterrupt
+        usual(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "round", stopping)
+        ended = tool("ablate", faces.path, "broken", *words)
+    assert (ended.status, names(Path("broken"))) == (1, ["ablation.json", "runs"])
+    rounds = []
+
+    def noted(trainer: Trainer) -> None:
+        rounds.append(trainer.nimg)
+        usual(trainer)
+
+    monkeypatch.setattr(Trainer, "round", noted)
+    assert tool("ablate", faces.path, "broken", *words).status == 0
+    assert rounds[0] == 224  # two thirds, at the end of a round of 32 images
+    straight, broken = (Path(n) / "runs" / "a-seed3" for n in ("straight", "broken"))
+    for name in ("generator.safetensors", "samples.png", "result.json"):
+        assert (straight / name).read_bytes() == (broken / name).read_bytes(), name
+
+
+def test_a_budget_of_time_is_the_processors_and_not_the_clocks(
+    tool: Tool, faces: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = [0.0]
+    usual = Trainer.round
+
+    def slow(trainer: Trainer) -> None:
+        usual(trainer)
+        spent[0] += 2.0 if trainer.config.fmap_max == 8 else 1.0
+
+    monkeypatch.setattr(Trainer, "round", slow)
+    monkeypatch.setattr("time.process_time", lambda: spent[0])
+    ended = tool("ablate", faces.path, "out", "--seeds", "0", "--minutes", "0.2", "--images", "16",
+                 "--points", "3", "--variant", f"narrow:{TINY}",
+                 "--variant", f"wide:{WIDE}")  # fmt: skip
+    assert ended.status == 0, ended.err
+    runs = json.loads(Path("out/table.json").read_text())["runs"]
+    assert (runs["narrow"][0]["nimg"], runs["wide"][0]["nimg"]) == (12 * 32, 6 * 32)
+    assert [point["spent"] for point in runs["narrow"][0]["curve"]] == [4, 8, 12]
+
+
+def test_a_variant_that_breaks_down_is_told_and_the_others_are_measured(
+    tool: Tool, faces: Dataset
+) -> None:
+    ended = tool("ablate", faces.path, "out", "--seeds", "0", "--kimg", "1.2", "--images", "16",
+                 "--points", "1", "--variant", f"good:{TINY}",
+                 "--variant", f"bad:{TINY},learning_rate=1e8,drift_weight=1e30")  # fmt: skip
+    assert ended.status == 0, ended.err
+    whole = json.loads(Path("out/table.json").read_text())
+    assert whole["summary"]["good"]["broken"] == 0 and whole["summary"]["good"]["figures"]
+    assert whole["summary"]["bad"]["broken"] == 1 and not whole["summary"]["bad"]["figures"]
+    assert "20 steps in a row" in whole["runs"]["bad"][0]["broken"]
+    assert "| bad | 1 (1 broke down) |" in Path("out/table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["--variant", "a"], 2, "either --minutes or --kimg"),
+        (["--variant", "a", "--kimg", "1", "--minutes", "1"], 2, "either --minutes or --kimg"),
+        (["--variant", "a:gama=1", "--kimg", "1"], 2, "no option 'gama'"),
+        (["--variant", "a:seed=1", "--kimg", "1"], 2, "no option 'seed'"),
+        (["--variant", "a:mirror=yes", "--kimg", "1"], 2, "true or false"),
+        (["--variant", "a:fmap_max=many", "--kimg", "1"], 2, "a whole number"),
+        (["--variant", "a:fmap_max", "--kimg", "1"], 2, "not one option=value"),
+        (["--variant", "../a", "--kimg", "1"], 2, "name of letters"),
+        (["--variant", "a", "--variant", "a:mirror=true", "--kimg", "1"], 2, "named twice"),
+        (["--variant", "a:preset=best", "--kimg", "1"], 1, "a: there is no preset 'best'"),
+        (["--variant", "a:objective=hinge", "--kimg", "1"], 1, "a: there is no objective"),
+        (["--variant", "a:resolution=64", "--kimg", "1"], 1, "has 16 pixels, not 64"),
+    ],
+)
+def test_misuse_is_a_sentence(
+    tool: Tool, faces: Dataset, words: list[str], status: int, sentence: str
+) -> None:
+    ended = tool("ablate", faces.path, "out", *words)
+    assert (ended.status, sentence in ended.err) == (status, True), ended.err
+    assert not Path("out").exists()
+
+
+def test_places_that_hold_something_else_are_left_alone(tool: Tool, faces: Dataset) -> None:
+    Path("out").mkdir()
+    Path("out/letter.txt").write_text("dear")
+    ended = tool("ablate", faces.path, "out", "--variant", f"a:{TINY}", "--kimg", "0.1")
+    assert (ended.status, "holds no ablation" in ended.err) == (1, True)
+    assert names(Path("out")) == ["letter.txt"]
