@@ -40,9 +40,9 @@ class Started:
         assert pid is not None
         return pid
 
-    def statuses(self) -> list[int | None]:
+    def statuses(self, patience: float = PATIENCE) -> list[int | None]:
         """Wait for all to end; what hangs is killed, and its status is that of the signal."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         for process in self.processes:
             process.join(max(0.0, end - time.monotonic()))
             if process.is_alive():

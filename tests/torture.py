@@ -45,6 +45,8 @@ from tests.starting import Started, start, train_py
 from tests.tiny_runs import WHOLE, prepared
 
 _DAY = 86400.0
+# Seconds for a training of one second, on however busy a machine.
+_PATIENCE = 1800.0
 _SHOWN = "loss/critic"
 
 
@@ -76,7 +78,7 @@ def undisturbed(folder: Path) -> Undisturbed:
     words = (made.dataset, made.run, *WHOLE)
     begun = time.monotonic()
     started = start(folder, train_with, [(Fault(), made.run, counted, 0.0, *words)])
-    if started.statuses() != [0]:
+    if started.statuses(_PATIENCE) != [0]:
         raise Violation(started.said(0))
     made.seconds = time.monotonic() - begun
     made.counts = Counts(*map(int, counted.read_text().split()))
@@ -147,7 +149,7 @@ class Trial:
 
     def ended(self, started: Started, expected: set[int]) -> tuple[int, str]:
         """Wait for a training's end; give status and what it said."""
-        (status,) = started.statuses()
+        (status,) = started.statuses(_PATIENCE)
         said = started.said(0)
         self.require(status in expected, f"status {status} and not {expected}: {said}")
         self.require("Traceback" not in said, said)
@@ -281,7 +283,7 @@ class Trial:
     def second_training(self, kind: str) -> str | None:
         """Start a second training while the first is at work, then kill the first."""
         first = self.begin(train_py, *self.words)
-        end = time.monotonic() + 60
+        end = time.monotonic() + _PATIENCE
         while "kimg 0" not in first.said(0) and first.processes[0].is_alive():
             if time.monotonic() > end:
                 raise Violation(first.said(0))
@@ -380,31 +382,29 @@ def events(run: Path) -> dict[int, float]:
     return {event.step: event.value for event in found}
 
 
-def torture(like: Undisturbed, faults: int, seed: int) -> dict[str, Counter[str]]:
-    """Let this many faults happen, and give how often what came of each kind.
+def torture(like: Undisturbed, faults: int, seed: int, told: dict[str, Counter[str]]) -> None:
+    """Let this many faults happen, and count what came of each kind where the end was the same.
 
     Raises:
         Violation: a promise was broken.
     """
     draw = random.Random(seed)
-    told: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
-    done = trials = 0
+    trials = 0
     with progress("Faults", total=faults, unit="faults") as bar:
-        while done < faults:
+        while sum(each.total() for each in told.values()) < faults:
             trial = Trial(like, f"trial-{trials}", draw)
             trials += 1
+            happened = []
             for _ in range(draw.choice((1, 2, 3))):
                 # The rarest so far, so that all kinds have their turn.
                 least = min(told[kind].total() for kind in KINDS)
                 kind = draw.choice([k for k in KINDS if told[k].total() <= least + 1])
-                outcome = trial.inflict(kind)
-                if outcome is None:
-                    continue
-                told[kind][outcome] += 1
-                done += 1
-                bar.advance()
+                if outcome := trial.inflict(kind):
+                    happened.append((kind, outcome))
             trial.end()
-    return told
+            for kind, outcome in happened:
+                told[kind][outcome] += 1
+            bar.advance(len(happened))
 
 
 def table(told: dict[str, Counter[str]]) -> str:
@@ -425,14 +425,21 @@ def table(told: dict[str, Counter[str]]) -> str:
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--table", "out", type=click.Path(path_type=Path), help="Where to write the table.")
 def main(faults: int, seed: int, out: Path | None) -> None:
-    """Let faults happen to trainings, and print a table of what came of them."""
+    """Let faults happen to trainings, and print a table of what came of them.
+
+    Ctrl-C ends it with the table so far.
+    """
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
+    told: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     try:
-        written = table(torture(undisturbed(folder), faults, seed))
+        torture(undisturbed(folder), faults, seed, told)
     except Violation as violation:
         click.echo(f"Broken: {violation}\n(seed {seed}; all is left in {folder})", err=True)
         sys.exit(1)
-    shutil.rmtree(folder)
+    except KeyboardInterrupt:
+        click.echo("Stopped before the end.", err=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    written = table(told)
     click.echo(written, nl=False)
     if out is not None:
         with landing(out, overwrite=True) as part:
