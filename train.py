@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -176,6 +177,14 @@ class _Parts(click.ParamType[int | None]):
     help="Look for copies of training images as it learns, as often as --metric-kimg says.",
 )
 @click.option(
+    "--on-copying",
+    type=click.Choice(["tell", "stop"]),
+    default="tell",
+    show_default=True,
+    help="With --watch-memorization: stop when two looks in a row see copies; the generator of the "
+    "last look without is kept as before-copying.safetensors.",
+)
+@click.option(
     "--on-divergence",
     type=click.Choice(["stop", "rollback", "warn"]),
     default="stop",
@@ -233,6 +242,7 @@ def main(
     detector: str | None,
     trust: bool,
     watch_memorization: bool,
+    on_copying: str,
     accept_changed_data: bool,
     accumulate: int | None,
     recompute: bool,
@@ -250,6 +260,8 @@ def main(
     from datasets.pyramid import Dataset
     from progan.parallel import joined
 
+    if on_copying == "stop" and not watch_memorization:
+        raise click.UsageError("--on-copying stop needs --watch-memorization, which looks for it.")
     given = {name: value for name, value in settings.items() if value is not None}
     with joined() as processes, _told_once(processes):
         where = _device(device, processes)
@@ -282,6 +294,7 @@ def main(
             detector=detector,
             trust=trust,
             watch_memorization=watch_memorization,
+            end_where_copying_begins=on_copying == "stop",
         )
         with _only_training(run, begun_before, processes):
             _train(
@@ -622,6 +635,7 @@ def _train(
     from progan.runs import read_rollbacks
     from progan.training import Trainer, train
     from tools.fitting import splits_that_fit
+    from tools.observers import bring_observers
 
     stop = _StopSignals(processes)
     checkpoints = Checkpoints(
@@ -671,8 +685,6 @@ def _train(
         else:
             _warn(f"{sentence}: that will not be enough to the end. Keep fewer, or make room.")
         _begin(run, config, data, trainer.nimg)
-        from tools.observers import bring_observers
-
         only_warn = on_divergence == "warn"
         observers = bring_observers(trainer, data, run, checkpoints, pace, only_warn=only_warn)
         verb = "Begin" if newest is None else f"Continue at {trainer.nimg / 1000:g} kimg"
@@ -682,7 +694,7 @@ def _train(
         )
     while True:
         try:
-            finished = train(trainer, observers, stop)
+            finished = train(trainer, observers, partial(_asked_to_stop, stop, observers))
             break
         except OSError as error:
             # A full disk is reported without a name.
@@ -705,6 +717,13 @@ def _train(
                 f"Stopped at {trainer.nimg / 1000:g} kimg with a checkpoint. To go on: "
                 f"python train.py {data.path} {run}"
             )
+
+
+def _asked_to_stop(signals: _StopSignals, observers: "Sequence[Observer]") -> bool:
+    """Say whether training is to end after this round: by a signal, or since it copies."""
+    from tools.observers import copying_began
+
+    return signals() or copying_began(observers)
 
 
 def _go_back(

@@ -21,9 +21,10 @@ from datasets import door
 from datasets.__main__ import datasets as datasets_main
 from datasets.pyramid import Dataset
 from progan.adversarial import critic_objective
-from progan.checkpoint import read_model
+from progan.checkpoint import Checkpoints, read_model
 from progan.errors import ProganError
 from progan.latents import latents_of_seeds
+from tools.memorization.watch import Look, Watch
 
 ROOT = Path(__file__).resolve().parent.parent
 # A run through all phases from 4 to 16 pixels, in a second or two.
@@ -322,6 +323,42 @@ def test_measuring_while_training_changes_no_weight(
 
     refused = program(dataset, tmp_path / "run", *TINY, "--metric", "fid")
     assert (refused.status, "give a --detector" in refused.err) == (2, True)
+
+
+def test_training_ends_where_copying_begins_and_keeps_what_did_not_copy(
+    program: Door, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One look with a sign is chance; two in a row are believed.
+    seen = iter([False, True, False, True, True, True])  # the last one at the end
+
+    def look(self: Watch, images: np.ndarray) -> Look:
+        return Look(
+            flagged_share=0.5, expected_share=0.02, near_duplicates=0.0, sign=next(seen), c_t={}
+        )
+
+    monkeypatch.setattr(Watch, "look", look)
+    run = tmp_path / "run"
+    words = (*TINY, "--metric-kimg", "0.05", "--watch-memorization", "--on-copying", "stop")
+    ended = program(dataset, run, *words)
+    assert ended.status == 0, ended.err
+    looks = [
+        line["nimg"]
+        for line in map(json.loads, (run / "log.jsonl").read_text().splitlines())
+        if "memorization/flagged_share" in line
+    ]
+    assert len(looks) == 6 and next(seen, None) is None
+    assert "begun to copy" in ended.out and "before-copying.safetensors" in ended.out
+    stopped = Checkpoints(run / "checkpoints").newest()
+    assert stopped is not None and looks[-1] == stopped[1] < 640
+    kept = read_model(run / "before-copying.safetensors")
+    assert kept.trained["nimg"] == looks[2]
+    assert read_model(run).trained["nimg"] == stopped[1]
+    # It can be looked at, and trained further, like any other.
+    told = program(dataset, run, *TINY)
+    assert told.status == 0 and read_model(run).trained["nimg"] == 640
+
+    refused = program(dataset, tmp_path / "other", *TINY, "--on-copying", "stop")
+    assert (refused.status, "--watch-memorization" in refused.err) == (2, True)
 
 
 def test_a_dry_run_prints_the_schedule_and_writes_nothing(

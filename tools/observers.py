@@ -1,6 +1,7 @@
 """What `train.py` brings along to watch, measure and save a run."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class Pace:
     detector: str | None
     trust: bool
     watch_memorization: bool
+    end_where_copying_begins: bool
 
 
 def bring_observers(
@@ -67,8 +69,9 @@ def bring_observers(
         ):
             seconds[level] = estimate
             bar.advance()
+    saver = saving(data, run, checkpoints, pace)
     return [
-        *_measuring(data, run, trainer.device, writer, pace),
+        *_measuring(data, run, trainer.device, writer, pace, saver),
         Ticks(
             run,
             seconds=pace.tick_seconds,
@@ -77,8 +80,13 @@ def bring_observers(
             judge=Judge(trainer, run / "log.jsonl", checkpoints, warn=only_warn),
         ),
         Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
-        saving(data, run, checkpoints, pace),
+        saver,
     ]
+
+
+def copying_began(observers: Sequence[Observer]) -> bool:
+    """Say whether one of a run's observers asks for its end, since the generator copies."""
+    return any(isinstance(each, MemorizationWatch) and each.copying for each in observers)
 
 
 def _leave_it_to_the_main_thread(args: threading.ExceptHookArgs) -> None:
@@ -121,7 +129,12 @@ def saving(data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace) -> Sa
 
 
 def _measuring(
-    data: Dataset, run: Path, device: torch.device, writer: SummaryWriter, pace: Pace
+    data: Dataset,
+    run: Path,
+    device: torch.device,
+    writer: SummaryWriter,
+    pace: Pace,
+    saver: Saving,
 ) -> list[Observer]:
     """Bring along what measures, and what looks for copies, as far as it is wanted."""
     observers: list[Observer] = []
@@ -133,6 +146,7 @@ def _measuring(
                 every_kimg=pace.metric_kimg,
                 count=min(pace.metric_images, _MOST_LOOKED_AT),
                 writer=writer,
+                keep=saver.write_model if pace.end_where_copying_begins else None,
             )
         )
     if not pace.metrics:

@@ -274,10 +274,10 @@ class Saving:
         self.write_model(trainer)
         return True
 
-    def write_model(self, trainer: Trainer) -> None:
-        """Write the average generator as the run's model file."""
+    def write_model(self, trainer: Trainer, path: Path | None = None) -> None:
+        """Write the average generator as the run's model file, or as another one."""
         save_model(
-            self.run / MODEL_NAME,
+            path or self.run / MODEL_NAME,
             trainer.average,
             classes=self.classes,
             class_counts=trainer.class_counts,

@@ -1,6 +1,7 @@
 """The curve that shows copying begin: an observer of training."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from tools.memorization.watch import Watch
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+BEFORE_COPYING = "before-copying.safetensors"
+# One look may see a sign by chance; it is believed when the next one sees it, too.
+_SIGNS_BELIEVED = 2
 # Smaller pictures are all alike: nothing is new there, and nothing a copy.
 _LEAST_PIXELS = 16
 
@@ -31,6 +35,11 @@ class MemorizationWatch:
         every_kimg: thousand images between two looks.
         count: images to look at.
         writer: TensorBoard's.
+        keep: given to end training where copying begins: writes the average generator as a model
+            file, which is done at every look without a sign of copying.
+
+    Attributes:
+        copying: whether training is to end.
     """
 
     def __init__(
@@ -41,12 +50,17 @@ class MemorizationWatch:
         every_kimg: float,
         count: int,
         writer: "SummaryWriter",
+        keep: Callable[[Trainer, Path], None] | None = None,
     ) -> None:
         self.log = run / "log.jsonl"
         self.dataset = dataset
         self.every_kimg = every_kimg
         self.count = count
         self.writer = writer
+        self.copying = False
+        self._before = run / BEFORE_COPYING
+        self._keep = keep
+        self._signs = 0
         self._watch: Watch | None = None
 
     def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
@@ -78,3 +92,21 @@ class MemorizationWatch:
             f"  copies? {look.flagged_share:.1%} of {self.count} images flagged, at most "
             f"{look.expected_share:.1%} of new ones would be"
         )
+        self._end_where_copying_begins(trainer, sign=look.sign)
+
+    def _end_where_copying_begins(self, trainer: Trainer, *, sign: bool) -> None:
+        """Ask for the end after a second look with a sign; keep what had none."""
+        if self._keep is None:
+            return
+        self._signs = self._signs + 1 if sign else 0
+        if not sign:
+            self._keep(trainer, self._before)
+        if self._signs == _SIGNS_BELIEVED:
+            self.copying = True
+            click.echo(
+                f"The generator has begun to copy training photographs: the last "
+                f"{_SIGNS_BELIEVED} looks saw a sign of it. As it was at the last look without "
+                f"one: {self._before}"
+                if self._before.exists()
+                else "The generator copies training photographs, as far back as was looked."
+            )

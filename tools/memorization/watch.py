@@ -26,6 +26,7 @@ class Look:
         flagged_share: share of images nearer to a training photograph than new ones are, 0 to 1.
         expected_share: the share of new images that would be, at most.
         near_duplicates: share of images as near as only duplicates are, 0 to 1.
+        sign: whether so many are flagged as happens to new images with a chance below 1 %.
         c_t: z-score of the three-sample test of data-copying, by space; far below zero (under -3)
             for copies. None where there are too few images.
     """
@@ -33,6 +34,7 @@ class Look:
     flagged_share: float
     expected_share: float
     near_duplicates: float
+    sign: bool
     c_t: dict[str, float | None]
 
 
@@ -91,6 +93,7 @@ class Watch:
             flagged_share=judged.share,
             expected_share=self._yardstick.rate,
             near_duplicates=float(judged.near_duplicate.mean()),
+            sign=judged.verdict != "no sign of copying",
             c_t={
                 name: None if seen.copying is None else seen.copying.z
                 for name, seen in judged.spaces.items()
