@@ -1,39 +1,33 @@
 """The door to training: `python train.py DATASET RUN` begins a run, or continues it."""
 
-import json
 import os
-import signal
-import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import click
 
 from datasets import door
 from datasets.errors import DatasetError
-from datasets.landing import clear_unlanded, landing
-from progan.config import PRECISIONS, PRESETS, Config, begun_with, preset
+from datasets.landing import clear_unlanded
+from progan.config import PRECISIONS, PRESETS, Config
 from progan.errors import ProganError
+from tools.rollback import go_back_together, why_it_stopped
+from tools.run_config import begin, config_text, settle_config
+from tools.stopping import StopSignals, asked_to_stop
 
 if TYPE_CHECKING:
     import torch
 
     from datasets.pyramid import Dataset
-    from progan.checkpoint import Checkpoints
-    from progan.divergence import Diverged
     from progan.parallel import Processes
-    from progan.training import Observer, Trainer
+    from progan.training import Observer
     from tools.divergence import OnDivergence
     from tools.fitting import Thrift
     from tools.observers import Pace
 
-# What a run may change when it is continued: how far it goes, which alters no weight before.
-_MAY_CHANGE = {"kimg"}
 # What the dataset or the preset says, and no option of its own.
 _NO_OPTION = {"preset", "num_channels", "label_size", "resolution"}
 _CHOICES = {"precision": PRECISIONS}
@@ -266,8 +260,8 @@ def main(
     with joined() as processes, _told_once(processes):
         where = _device(device, processes)
         data = Dataset.open(dataset)
-        begun_before = _config_text(run)
-        config = _config(
+        begun_before = config_text(run)
+        config = settle_config(
             preset_name, given, data, run, processes, accept_changed_data=accept_changed_data
         )
         from tools.fitting import Thrift
@@ -321,7 +315,7 @@ def _only_training(run: Path, begun_before: bytes | None, processes: "Processes"
     from tools.run_lock import only_training
 
     with only_training(run):
-        if _config_text(run) != begun_before:
+        if config_text(run) != begun_before:
             raise ProganError(
                 f"another training has just been at work in {run}: give the command again"
             )
@@ -330,13 +324,6 @@ def _only_training(run: Path, begun_before: bytes | None, processes: "Processes"
         for folder in (run, run / "checkpoints"):
             clear_parts(folder)
         yield
-
-
-def _config_text(run: Path) -> bytes | None:
-    try:
-        return (run / "config.json").read_bytes()
-    except OSError:
-        return None
 
 
 @contextmanager
@@ -405,178 +392,6 @@ def _device(name: str, processes: "Processes") -> "torch.device":
     return device
 
 
-def _config(
-    preset_name: str,
-    given: dict[str, Any],
-    data: "Dataset",
-    run: Path,
-    processes: "Processes",
-    *,
-    accept_changed_data: bool = False,
-) -> Config:
-    """Make or take up the run's configuration in process 0, and tell the others."""
-    if processes.rank == 0:
-        saved = _saved_config(run, data, accept_changed_data=accept_changed_data)
-        if saved is None:
-            config = _new_config(preset_name, given, data, processes)
-        else:
-            config = _continued_config(saved, given, run)
-            begun = begun_with(config)
-            if begun not in (None, processes.count):
-                click.echo(
-                    f"This run keeps the minibatches and learning rates that preset v2 gave it for "
-                    f"{begun} {'process' if begun == 1 else 'processes'}."
-                )
-        processes.tell({"config": config.to_json(), "fingerprint": data.fingerprint})
-        return config
-    told = processes.tell(None)
-    if told["fingerprint"] != data.fingerprint:
-        raise ProganError(
-            f"{data.path} holds other data on {socket.gethostname()} than where process 0 is (the "
-            "fingerprints differ): give all machines the same dataset"
-        )
-    return Config.from_json(told["config"])
-
-
-def _saved_config(
-    run: Path, data: "Dataset", *, accept_changed_data: bool
-) -> dict[str, Any] | None:
-    """Read the settings of a run that has begun; None for a new one."""
-    path = run / "config.json"
-    if not path.is_file():
-        # Hidden names may be what a process left that was killed as it began.
-        if run.is_dir() and any(not inner.name.startswith(".") for inner in run.iterdir()):
-            raise ProganError(
-                f"{run} is not empty and holds no run (no config.json): choose another folder"
-            )
-        if run.exists() and not run.is_dir():
-            raise ProganError(f"{run} is a file: choose another name for the run directory")
-        return None
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        settings, known = saved["config"], saved["dataset"]
-        if not isinstance(settings, dict):
-            raise TypeError("config is not an object")
-        # Networks that were imported have no dataset before the first that they go on with.
-        fingerprint = data.fingerprint if known is None else known["fingerprint"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ProganError(f"{path} is damaged ({error}): this run cannot be continued") from None
-    changed = fingerprint != data.fingerprint
-    if changed and not accept_changed_data:
-        raise ProganError(
-            f"{run} was trained on other data than {data.path} (the fingerprints differ): give the "
-            "run's own dataset, begin another run, or give --accept-changed-data to go on with "
-            "this one"
-        )
-    if changed or known is None:
-        _refuse_misfit(settings, data, run)
-    return settings
-
-
-def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None:
-    """Refuse a dataset that networks cannot go on with which have had another one, or none."""
-    config = Config.from_json(settings)
-    for name, wanted, found in (
-        ("channels", config.num_channels, data.channels),
-        ("classes", config.label_size, len(data.classes or ())),
-    ):
-        if wanted != found:
-            raise ProganError(
-                f"the networks in {run} are for {wanted} {name}, and {data.path} has {found}: give "
-                "another dataset"
-            )
-    if config.resolution > data.resolution:
-        raise ProganError(
-            f"the networks in {run} are for {config.resolution} pixels, and {data.path} has "
-            f"{data.resolution}: prepare it with --resolution {config.resolution}"
-        )
-    if data.classes is None or not (run / "generator.safetensors").is_file():
-        return
-    from progan.checkpoint import read_model
-    from progan.errors import DamagedFile
-
-    names: tuple[str, ...] = ()
-    with suppress(DamagedFile):  # then it will be written again
-        names = read_model(run).classes
-    if names and names != tuple(data.classes):
-        raise ProganError(
-            f"the networks in {run} know the classes {', '.join(names)}, and {data.path} has "
-            f"{', '.join(data.classes)}: give a dataset with the same ones"
-        )
-
-
-def _new_config(
-    name: str, given: dict[str, Any], data: "Dataset", processes: "Processes"
-) -> Config:
-    """Make the configuration of a new run from preset, options and dataset."""
-    resolution = given.setdefault("resolution", data.resolution)
-    if resolution > data.resolution:
-        raise click.BadParameter(
-            f"{resolution} is more than the {data.resolution} pixels of the dataset {data.path}",
-            param_hint="--resolution",
-        )
-    classes = len(data.classes or ())
-    try:
-        return preset(
-            name, processes.count, num_channels=data.channels, label_size=classes, **given
-        )
-    except ProganError as error:
-        raise click.UsageError(str(error)) from None
-
-
-def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -> Config:
-    """Take up a run's configuration; refuse options that would make it another run."""
-    # A run may be older than a setting, which it began without, and so with its default.
-    begun = Config.from_json(saved).to_json()
-    for name, value in given.items():
-        if name not in _MAY_CHANGE and begun[name] != value:
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} {value} cannot be changed in {run}, which began with "
-                f"{begun[name]}: leave the option away, or begin another run. Of the settings "
-                f"only {' and '.join(f'--{n}' for n in sorted(_MAY_CHANGE))} may change, besides "
-                "what is no setting of the run: --device, --compile, how often it is saved, shown "
-                "and measured, and --keep"
-            )
-    return Config.from_json(saved | {n: v for n, v in given.items() if n in _MAY_CHANGE})
-
-
-class _StopSignals:
-    """Ctrl-C and SIGTERM ask for a stop after the round; a second one stops at once.
-
-    A cluster's manager may signal torchrun and the processes that it started, which torchrun then
-    signals too: one request that arrives twice. And where torchrun itself is killed, nobody can
-    stop what it started any more, so that stops too.
-    """
-
-    _SAME_REQUEST_SECONDS = 3.0
-
-    def __init__(self, processes: "Processes | None" = None) -> None:
-        self.asked = False
-        self.processes = processes
-        self._first = (0, 0.0)
-        self._parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self.asked:
-            again = number == self._first[0] and now - self._first[1] < self._SAME_REQUEST_SECONDS
-            if self._parent is not None and again:
-                return
-            raise KeyboardInterrupt
-        self.asked = True
-        self._first = (number, now)
-        # torchrun stops the others where one is gone: no checkpoint will follow then.
-        if self.processes is None or (
-            self.processes.rank == 0 and not self.processes.somebody_is_gone()
-        ):
-            click.echo("Stopping after this step; a checkpoint will be written.", err=True)
-
-    def __call__(self) -> bool:
-        return self.asked or (self._parent is not None and os.getppid() != self._parent)
-
-
 def _warn(sentence: str) -> None:
     click.echo(f"Warning: {sentence}", err=True)
 
@@ -586,31 +401,6 @@ def _places(device: "torch.device", count: int) -> str:
     if count == 1:
         return str(device)
     return f"{count} {'GPUs' if device.type == 'cuda' else 'processes'}"
-
-
-def _begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
-    """Write a new run's config.json, or what has changed in that of one that goes on at `nimg`."""
-    from progan.runs import datasets_until, imported_from, read_rollbacks
-
-    run.mkdir(parents=True, exist_ok=True)
-    saved: dict[str, Any] = {
-        "format_version": 1,
-        "config": config.to_json(),
-        "dataset": {"path": str(data.path.resolve()), "fingerprint": data.fingerprint},
-    }
-    if origin := imported_from(run):
-        saved["official"] = origin
-    if earlier := datasets_until(run, nimg, data.fingerprint):
-        saved["earlier_datasets"] = earlier
-        if earlier[-1]["until_nimg"] == nimg:
-            click.echo(
-                f"From {nimg / 1000:g} kimg on, {run} learns from other data than before; "
-                "config.json and the model file will say so."
-            )
-    if rollbacks := read_rollbacks(run):
-        saved["rollbacks"] = rollbacks
-    with landing(run / "config.json", overwrite=True) as part:
-        part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
 
 
 def _train(
@@ -637,7 +427,7 @@ def _train(
     from tools.fitting import splits_that_fit
     from tools.observers import bring_observers
 
-    stop = _StopSignals(processes)
+    stop = StopSignals(processes)
     checkpoints = Checkpoints(
         run / "checkpoints", keep=pace.keep, milestone_kimg=pace.milestone_kimg
     )
@@ -684,7 +474,7 @@ def _train(
             click.echo(f"{sentence}.")
         else:
             _warn(f"{sentence}: that will not be enough to the end. Keep fewer, or make room.")
-        _begin(run, config, data, trainer.nimg)
+        begin(run, config, data, trainer.nimg)
         only_warn = on_divergence == "warn"
         observers = bring_observers(trainer, data, run, checkpoints, pace, only_warn=only_warn)
         verb = "Begin" if newest is None else f"Continue at {trainer.nimg / 1000:g} kimg"
@@ -694,7 +484,7 @@ def _train(
         )
     while True:
         try:
-            finished = train(trainer, observers, partial(_asked_to_stop, stop, observers))
+            finished = train(trainer, observers, partial(asked_to_stop, stop, observers))
             break
         except OSError as error:
             # A full disk is reported without a name.
@@ -703,9 +493,9 @@ def _train(
             raise
         except Diverged as diverged:
             again = on_divergence == "rollback" and trainer.attempts.count < rollbacks
-            _go_back(diverged, trainer, run, observers, checkpoints, again=again)
+            go_back_together(diverged, trainer, run, observers, checkpoints, again=again)
             if not again:
-                raise _stopped(diverged, trainer, run, data, on_divergence) from None
+                raise why_it_stopped(diverged, trainer, run, data, on_divergence) from None
             if processes.rank == 0:
                 observers = bring_observers(trainer, data, run, checkpoints, pace)
     if processes.rank == 0:
@@ -717,69 +507,6 @@ def _train(
                 f"Stopped at {trainer.nimg / 1000:g} kimg with a checkpoint. To go on: "
                 f"python train.py {data.path} {run}"
             )
-
-
-def _asked_to_stop(signals: _StopSignals, observers: "Sequence[Observer]") -> bool:
-    """Say whether training is to end after this round: by a signal, or since it copies."""
-    from tools.observers import copying_began
-
-    return signals() or copying_began(observers)
-
-
-def _go_back(
-    diverged: "Diverged",
-    trainer: "Trainer",
-    run: Path,
-    observers: "Sequence[Observer]",
-    checkpoints: "Checkpoints",
-    *,
-    again: bool,
-) -> None:
-    """Let all processes stand at the newest state from before a divergence, and RUN with them."""
-    from progan.training import Trainer
-    from tools.divergence import go_back, note_rollback
-    from tools.watching import Saving
-
-    found = diverged.divergence
-    if trainer.processes.rank == 0:
-
-        def beginning() -> Trainer:
-            return Trainer(trainer.config, trainer.data, device=trainer.device)
-
-        later = go_back(trainer, found, checkpoints, beginning=beginning)
-        if again:
-            trainer.attempts = trainer.attempts.again(trainer.nimg)
-            note_rollback(run, trainer, found)
-            click.echo(
-                f"Warning: {diverged}. Going back to {trainer.nimg / 1000:g} kimg, to try again "
-                f"with other noise (attempt {trainer.attempts.count + 1}).",
-                err=True,
-            )
-        if again or later:
-            # The model file is to be that of this state, too.
-            for observer in observers:
-                if isinstance(observer, Saving):
-                    observer(trainer, trainer.nimg, True)
-    trainer.agree()
-
-
-def _stopped(
-    diverged: "Diverged", trainer: "Trainer", run: Path, data: "Dataset", on_divergence: str
-) -> ProganError:
-    """Give the sentence that a run ends with which has gone bad."""
-    where = f"{run} stands at {trainer.nimg / 1000:g} kimg, where nothing was wrong yet"
-    if on_divergence == "rollback":
-        often = trainer.attempts.count
-        return ProganError(
-            f"{diverged}; the run has gone back {often} {'time' if often == 1 else 'times'}, as "
-            f"often as --rollbacks allows. {where}. Begin another run with a smaller "
-            "--learning-rate, or look at the data"
-        )
-    return ProganError(
-        f"{diverged}. {where}. To try again from there with other noise: python train.py "
-        f"{data.path} {run} --on-divergence rollback; or begin another run with a smaller "
-        "--learning-rate, or look at the data"
-    )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Door:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch, self.capsys = monkeypatch, capsys
         monkeypatch.setattr(Need, "on", lambda need, device: need.tensors)
-        monkeypatch.setattr(train, "_StopSignals", lambda processes: lambda: False)
+        monkeypatch.setattr(train, "StopSignals", lambda processes: lambda: False)
         self.free = 2**40
 
     def __call__(self, *words: object) -> tuple[object, str, str]:

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-import train
 from datasets.__main__ import datasets as datasets_main
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints
 from progan.config import begun_with, preset
 from progan.parallel import Processes
 from tests.starting import PATIENCE, Started, start, train_py
+from tools import run_config
 
 ROOT = Path(__file__).resolve().parent.parent
 # With a large epsilon Adam does not turn rounding errors of tiny gradients into whole steps.
@@ -190,12 +190,12 @@ def test_a_run_that_goes_on_says_that_it_keeps_its_minibatches(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, data = tmp_path / "run", Dataset.open(dataset)
-    config = train._config("v2", {"fmap_base": 32}, data, run, Processes())
-    train._begin(run, config, data, 0)
+    config = run_config.settle_config("v2", {"fmap_base": 32}, data, run, Processes())
+    run_config.begin(run, config, data, 0)
     capsys.readouterr()
-    assert train._config("paper", {}, data, run, Processes()) == config
+    assert run_config.settle_config("paper", {}, data, run, Processes()) == config
     assert capsys.readouterr().out == ""
-    assert train._config("paper", {}, data, run, Two(0, 2)) == config
+    assert run_config.settle_config("paper", {}, data, run, Two(0, 2)) == config
     assert "keeps the minibatches and learning rates that preset v2 gave it for 1 process." in (
         capsys.readouterr().out
     )

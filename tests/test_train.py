@@ -25,6 +25,7 @@ from progan.checkpoint import Checkpoints, read_model
 from progan.errors import ProganError
 from progan.latents import latents_of_seeds
 from tools.memorization.watch import Look, Watch
+from tools.stopping import StopSignals
 
 ROOT = Path(__file__).resolve().parent.parent
 # A run through all phases from 4 to 16 pixels, in a second or two.
@@ -465,7 +466,7 @@ def test_help_needs_no_torch() -> None:
 
 
 def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    stop = train._StopSignals()
+    stop = StopSignals()
     assert not stop()
     signal.raise_signal(signal.SIGTERM)
     assert stop()

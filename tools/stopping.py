@@ -1,0 +1,59 @@
+"""When training is asked to stop: by a signal, or by what looks on."""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from progan.parallel import Processes
+    from progan.training import Observer
+
+
+class StopSignals:
+    """Ctrl-C and SIGTERM ask for a stop after the round; a second one stops at once.
+
+    A cluster's manager may signal torchrun and the processes that it started, which torchrun then
+    signals too: one request that arrives twice. And where torchrun itself is killed, nobody can
+    stop what it started any more, so that stops too.
+    """
+
+    _SAME_REQUEST_SECONDS = 3.0
+
+    def __init__(self, processes: "Processes | None" = None) -> None:
+        self.asked = False
+        self.processes = processes
+        self._first = (0, 0.0)
+        self._parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.asked:
+            again = number == self._first[0] and now - self._first[1] < self._SAME_REQUEST_SECONDS
+            if self._parent is not None and again:
+                return
+            raise KeyboardInterrupt
+        self.asked = True
+        self._first = (number, now)
+        # torchrun stops the others where one is gone: no checkpoint will follow then.
+        if self.processes is None or (
+            self.processes.rank == 0 and not self.processes.somebody_is_gone()
+        ):
+            click.echo("Stopping after this step; a checkpoint will be written.", err=True)
+
+    def __call__(self) -> bool:
+        """Say whether a stop was asked for."""
+        return self.asked or (self._parent is not None and os.getppid() != self._parent)
+
+
+def asked_to_stop(signals: StopSignals, observers: "Sequence[Observer]") -> bool:
+    """Say whether training is to end after this round: by a signal, or since it copies."""
+    from tools.observers import copying_began
+
+    return signals() or copying_began(observers)
