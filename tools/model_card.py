@@ -102,6 +102,11 @@ def _number(value: object) -> str | None:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
+def _without_folders(name: Any) -> Any:
+    """Shorten paths to names: where files lay is nobody's business who gets the card."""
+    return re.sub(r"[^:]*[/\\]", "", name) if isinstance(name, str) else name
+
+
 def _known(value: object) -> str | None:
     return None if value is None or value == "" else _plain(value)
 
@@ -222,10 +227,11 @@ def _of_metrics(model: ModelFile, path: Path) -> str:
         for name, value in values.items()
     ]
     detector = _object(report.get("detector")).get("name")
+    name, detector = _without_folders(reals.get("name")), _without_folders(detector)
     side = _number(report.get("resolution"))
     return "\n".join(
         [
-            f"Against {_plain(reals.get('name'))} ({_plain(reals.get('kind'))}, "
+            f"Against {_plain(name)} ({_plain(reals.get('kind'))}, "
             f"fingerprint {_known(reals.get('fingerprint')) or UNKNOWN}), "
             f"{_number(report.get('images')) or UNKNOWN} images of each side, {side or UNKNOWN} "
             f"pixels, detector {_known(detector) or 'none'}:",

@@ -222,15 +222,17 @@ def test_figures_of_files(tmp_path: Path, mid_fade: Generator) -> None:
     report = {
         "metrics": {"swd": {"16": 12.5, "mean": 13.25}},
         "uncertainties": {"swd": {"16": 0.5}},
-        "images": 1000, "resolution": 16, "detector": None,
-        "reals": {"name": "faces", "kind": "dataset", "fingerprint": "f" * 64},
+        "images": 1000, "resolution": 16,
+        "detector": {"name": "critic:/home/anna/run", "sha256": "0"},
+        "reals": {"name": "/home/anna/faces", "kind": "dataset", "fingerprint": "f" * 64},
         "fakes": {"name": "run", "kind": "model", "nimg": 60_000},
     }  # fmt: skip
     path = tmp_path / "figures.json"
     path.write_text(json.dumps(report))
     said = card(tmp_path, metrics=path)
     assert "| swd 16 | 12.5 | 0.5 |" in said and "| swd mean | 13.25 | – |" in said
-    assert "1,000 images of each side" in said
+    assert "1,000 images of each side" in said and "Against faces (dataset" in said
+    assert "detector critic:run:" in said and "anna" not in said
     path.write_text(json.dumps({"history": [report | {"kimg": 30.0}, report | {"kimg": 60.0}]}))
     assert "| swd mean | 13.25 | – |" in card(tmp_path, metrics=path)
     summary = {"sentence": "Of 9 images, 0 are copies.", "doubts": ["Few photographs."]}
