@@ -31,8 +31,8 @@ ROOT = Path(__file__).parents[2]
 # The real program, but for a checkpoint after every picture.
 PROGRAM = textwrap.dedent("""
     import functools, runpy, signal
-# A shell starts what is to run in the background with this signal ignored, and so its children.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell starts what is to run in the background with this signal ignored, and its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from datasets import prepare as making
     making.prepare = functools.partial(making.prepare, seconds_between_checkpoints=0.0)
     runpy.run_module("datasets", run_name="__main__", alter_sys=True)
