@@ -49,14 +49,14 @@ def bad_scores(patch: Callable[[str, object], None], *, attempts: int) -> None:
 
 def not_finite(patch: Callable[[str, object], None], *, attempts: int) -> None:
     """Let the losses of the first few attempts be no numbers from some point on."""
-    usual, bad = Step.__call__, [False]
+    usual, usual_objective, bad = Step.__call__, critic_objective, [False]
 
     def step(self: Step, stage: Any, nimg: int) -> Any:
         bad[0] = self.inputs.attempts.at(nimg) < attempts and nimg > BAD_FROM
         return usual(self, stage, nimg)
 
     def objective(*args: Any, **options: Any) -> Any:
-        loss, scalars = critic_objective(*args, **options)
+        loss, scalars = usual_objective(*args, **options)
         return (loss * float("nan") if bad[0] else loss), scalars
 
     patch("progan.step.Step.__call__", step)
