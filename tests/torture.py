@@ -390,15 +390,18 @@ def torture(like: Undisturbed, faults: int, seed: int, told: dict[str, Counter[s
     """
     draw = random.Random(seed)
     trials = 0
+    tried: Counter[str] = Counter()
     with progress("Faults", total=faults, unit="faults") as bar:
         while sum(each.total() for each in told.values()) < faults:
             trial = Trial(like, f"trial-{trials}", draw)
             trials += 1
             happened = []
             for _ in range(draw.choice((1, 2, 3))):
-                # The rarest so far, so that all kinds have their turn.
-                least = min(told[kind].total() for kind in KINDS)
-                kind = draw.choice([k for k in KINDS if told[k].total() <= least + 1])
+                # The rarest so far, so that all kinds have their turn; what cannot happen on this
+                # machine has its turn like the others.
+                least = min(tried[kind] for kind in KINDS)
+                kind = draw.choice([k for k in KINDS if tried[k] <= least + 1])
+                tried[kind] += 1
                 if outcome := trial.inflict(kind):
                     happened.append((kind, outcome))
             trial.end()
