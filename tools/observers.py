@@ -58,9 +58,9 @@ def bring_observers(
     """Bring along what watches and saves; `only_warn` of a divergence, instead of ending there."""
     config = trainer.config
     go_back(run, trainer.nimg)
+    threading.excepthook = _leave_it_to_the_main_thread
     # For a TensorBoard that has read the events already which are gone now.
     writer = SummaryWriter(str(run), purge_step=trainer.nimg + 1)
-    threading.excepthook = _leave_it_to_the_main_thread
     seconds = {}
     levels = trainer.average.top_level - 1
     with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
