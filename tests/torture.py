@@ -145,6 +145,9 @@ class Trial:
 
     def begin(self, target: Callable[..., None], *arguments: object) -> Started:
         """Start a training."""
+        # Of one that an earlier start has set aside, that start has warned.
+        there = self.run / "checkpoints"
+        self.damaged = {name for name in self.damaged if (there / name).exists()}
         return start(self.folder, target, [arguments])
 
     def ended(self, started: Started, expected: set[int]) -> tuple[int, str]:
