@@ -191,11 +191,12 @@ class Trial:
         expected |= {path.name for path in (like / "samples").iterdir()}
         found = {path.name for path in Checkpoints(self.run / "checkpoints").all()}
         found |= {path.name for path in (self.run / "samples").iterdir()}
-        # Who is stopped in order writes a checkpoint and a grid, wherever that is.
-        if any("power lost" in fault for fault in self.history):
+        if any("SIGTERM" in fault for fault in self.history):
+            pass  # Who is stopped in order writes a checkpoint and a grid, wherever that is.
+        elif any("power lost" in fault for fault in self.history):
             # What had been removed may be there again.
             self.require(expected <= found, f"{found} instead of {expected}")
-        elif not any("SIGTERM" in fault for fault in self.history):
+        else:
             self.require(found == expected, f"{found} instead of {expected}")
         for path in (like / "samples").iterdir():
             self.require(path.name in found, f"{path.name} is missing")
