@@ -177,6 +177,11 @@ class PlainTraining:
         return images.contiguous()
 
 
+def _planes(pictures: np.ndarray) -> np.ndarray:
+    """Turn pictures [N, H, W, C] into what metrics look at, [N, C, H, W]."""
+    return pictures.transpose(0, 3, 1, 2)
+
+
 class _Noise:
     """Training images that cost nothing to read."""
 
@@ -269,7 +274,7 @@ def quality(
                 average = plain.average.stand(top)
             spent = time.process_time() - start
             latents = latents_of_seeds(range(len(photographs)), average.latent_size)
-            distance = swd(photographs, draw(average, latents))
+            distance = swd(_planes(photographs), _planes(draw(average, latents)))
             found[f"{form} {seed}"] = {"swd": distance, "processor seconds": spent}
             out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
             click.echo(f"{form} form, seed {seed}: SWD×10³ {distance}, {spent:.0f} s")
