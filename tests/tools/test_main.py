@@ -30,7 +30,7 @@ def test_help_waits_for_nothing(verb: str) -> None:
     assert "Usage: " in ended.stdout
     first = {"": "COMMAND", "neighbours": "IMAGES", "metrics": "[REALS]", "timelapse": "RUN",
              "import-official": "FILE.pkl", "ablate": "DATASET", "bench": ""}  # fmt: skip
-    assert f"{verb} [OPTIONS] {first.get(verb, 'MODEL')}".lstrip() in ended.stdout
+    assert f"{verb} [OPTIONS] {first.get(verb, 'MODEL')}".strip() in ended.stdout
 
 
 def test_the_module_is_a_program(tmp_path: Path) -> None:
