@@ -161,8 +161,8 @@ def test_class_terms_are_added_for_reals_and_for_fakes(objective: str) -> None:
 
 
 def test_relativistic_fakes_need_partners() -> None:
+    settings = ObjectiveSettings(objective="relativistic")
     with pytest.raises(ValueError, match="paired with"):
-        settings = ObjectiveSettings(objective="relativistic")
         generator_objective(small_critic(), material()[1], settings)
 
 
