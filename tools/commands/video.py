@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from datasets import door
 from tools import options
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     type=door.Number(0.001, 3600),
     default=1.0,
     show_default=True,
-    help="Seconds over which the random walk is smoothed: more is slower.",
+    help="Seconds over which the random walk is smoothed: more is slower. Not for --path seeds.",
 )
 @click.option(
     "--grid", type=options.Grid(), default="1x1", show_default=True, help="Faces a frame."
@@ -54,7 +55,9 @@ if TYPE_CHECKING:
 @options.drawing_precision
 @options.device
 @options.overwrite
+@click.pass_context
 def video(
+    ctx: click.Context,
     model: Path,
     out: Path,
     seconds: float,
@@ -84,6 +87,11 @@ def video(
     options.refuse_other_than_mp4(out)
     path_name = path_name or ("random" if to_class is None else "still")
     _refuse_contradictions(path_name, seeds, grid, class_name, to_class)
+    smoothed = ctx.get_parameter_source("smoothing") is not ParameterSource.DEFAULT
+    if path_name == "seeds" and smoothed:
+        raise click.UsageError(
+            "--smoothing is for a random walk: it does not go with --path seeds."
+        )
     options.refuse_input_as_output(out, model)
     loaded = options.read_model(model, device)
     frames, cells = max(1, round(seconds * fps)), grid[0] * grid[1]
