@@ -4,7 +4,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,42 +100,26 @@ def prepare(
     """
     start = time.monotonic()
     _refuse_to_destroy(path, overwrite=overwrite)
-    codecs = codecs_of_levels(codec, framing.resolution)
-    choices = dict(choices or {})
-    if drop_duplicates:
-        choices["drop_duplicates"] = True
+    wanted = _Wanted(
+        framing=framing,
+        codecs=codecs_of_levels(codec, framing.resolution),
+        source_name=source_name,
+        held_out=held_out,
+        seed=seed,
+        group_by=group_by,
+        drop_duplicates=drop_duplicates,
+        choices=choices or {},
+        detector=detector,
+        all_faces=all_faces,
+    )
     if group_by is not None:
-        choices["group_by"] = group_by.pattern
-        photographs = [source.photograph_of(item) for item in range(len(source.names))]
-        if not any(index.group_names(photographs, group_by)):
-            raise DatasetError(
-                f"--group-by {group_by.pattern} matches no name; one of them is {source.names[0]}."
-            )
-    versions = _versions()
-    if detector is not None:
-        versions |= detector.versions
-    # All that the result depends on, by what the user can change.
-    command = {
-        "SOURCE": source_name,
-        "pictures in SOURCE": hash_of_names(source),
-        "versions of their files": hash_of_files(source_name),
-        "--resolution, --channels, --crop, --upscale or --decoding": str(framing),
-        "--codec": {str(side): codec for side, codec in codecs.items()},
-        "--held-out": held_out,
-        "--seed": seed,
-        "options for classes, landmarks, groups or duplicates": dict(choices),
-        "--all-faces": all_faces,
-        "detector of faces": None if detector is None else detector.name,
-        "versions of Pillow, NumPy or the detector": versions,
-    }
-    if detector is not None:
-        choices["detector"] = detector.name
-    if all_faces:
-        choices["all_faces"] = True
-    with unfinished(path, command=command, overwrite=overwrite) as work, ExitStack() as stack:
+        _refuse_groups_of_nothing(source, group_by)
+    versions = _versions(detector)
+    command = wanted.command(source, versions)
+    with unfinished(path, command=command, overwrite=overwrite) as work:
         if detector is not None:
             # Before a search that may take hours. How many further faces there are, only it tells.
-            _require_room(path, len(source.names) - len(work.outcomes), framing, codecs)
+            _require_room(path, len(source.names) - len(work.outcomes), wanted)
             faces = found_faces(
                 source,
                 detector,
@@ -146,42 +130,15 @@ def prepare(
             source = Faces(source, faces if all_faces else [found[:1] for found in faces])
         # The rows are shuffled once here, so that any stretch of them is a fair sample.
         items = permutation(len(source.names), seed=seed, epoch=0).tolist()
-        writer = stack.enter_context(_writer(work, source, items, framing, codecs))
-        # What was done before has its room already.
-        _require_room(path, len(items) - len(work.outcomes), framing, codecs)
-        _Making(source, items, framing, codecs, work, writer).run(
-            workers, drop_duplicates=drop_duplicates, seconds=seconds_between_checkpoints
-        )
-        skipped = sorted(
-            (source.names[item], outcome.reason)
-            for item, outcome in zip(items, work.outcomes, strict=True)
-            if isinstance(outcome, Left)
-        )
-        if not writer.entries:
-            raise DatasetError(
-                f"No picture in {source_name} can be used; "
-                f"the first, {skipped[0][0]}: {skipped[0][1]}."
-            )
-        writer.finish(
-            held_out=held_out,
-            framing={
-                "crop": str(framing.crop),
-                "upscale": framing.upscale,
-                "decoding": framing.decoding,
-                "resample": "lanczos",
-                "levels": "box",
-            },
-            source=source_name,
-            seed=seed,
-            versions=versions,
-            skipped=skipped,
-            groups=_groups(source, writer.entries, group_by),
-            choices=choices,
-            near_duplicates=_near_duplicates(writer, framing.resolution),
-            landmarks=None if detector is None else _landmarks(source),
-        )
-        # Again: in the hours since, somebody may have put something there.
-        _refuse_to_destroy(path, overwrite=overwrite)
+        with _writer(work, source, items, wanted) as writer:
+            # What was done before has its room already.
+            _require_room(path, len(items) - len(work.outcomes), wanted)
+            making = _Making(source, items, wanted, work, writer)
+            making.frame(workers, seconds=seconds_between_checkpoints)
+            skipped = making.skipped()
+            making.finish(skipped, versions)
+            # Again: in the hours since, somebody may have put something there.
+            _refuse_to_destroy(path, overwrite=overwrite)
     return Summary(
         dataset=Dataset.open(path),
         skipped=Counter(reason for _, reason in skipped),
@@ -189,19 +146,82 @@ def prepare(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What a dataset is to be like, as the arguments of `prepare` say."""
+
+    framing: Framing
+    codecs: Mapping[int, Codec]
+    source_name: str
+    held_out: float
+    seed: int
+    group_by: re.Pattern[str] | None
+    drop_duplicates: bool
+    choices: Mapping[str, str | bool]
+    detector: Detector | None
+    all_faces: bool
+
+    def command(self, source: Source, versions: Mapping[str, str]) -> dict[str, object]:
+        """Give all that the result depends on, by what the user can change."""
+        return {
+            "SOURCE": self.source_name,
+            "pictures in SOURCE": hash_of_names(source),
+            "versions of their files": hash_of_files(self.source_name),
+            "--resolution, --channels, --crop, --upscale or --decoding": str(self.framing),
+            "--codec": {str(side): codec for side, codec in self.codecs.items()},
+            "--held-out": self.held_out,
+            "--seed": self.seed,
+            "options for classes, landmarks, groups or duplicates": self._chosen(),
+            "--all-faces": self.all_faces,
+            "detector of faces": None if self.detector is None else self.detector.name,
+            "versions of Pillow, NumPy or the detector": versions,
+        }
+
+    def described_choices(self) -> dict[str, str | bool]:
+        """Give what the description tells of the choices."""
+        chosen = self._chosen()
+        if self.detector is not None:
+            chosen["detector"] = self.detector.name
+        if self.all_faces:
+            chosen["all_faces"] = True
+        return chosen
+
+    def described_framing(self) -> dict[str, str | bool]:
+        """Give what the description tells of the framing."""
+        return {
+            "crop": str(self.framing.crop),
+            "upscale": self.framing.upscale,
+            "decoding": self.framing.decoding,
+            "resample": "lanczos",
+            "levels": "box",
+        }
+
+    def _chosen(self) -> dict[str, str | bool]:
+        chosen = dict(self.choices)
+        if self.drop_duplicates:
+            chosen["drop_duplicates"] = True
+        if self.group_by is not None:
+            chosen["group_by"] = self.group_by.pattern
+        return chosen
+
+
 @dataclass(frozen=True)
 class _Making:
-    """One pass through the pictures that are not done yet."""
+    """From the pictures of a source, in the order `items`, to the files of a dataset."""
 
     source: Source
     items: Sequence[int]
-    framing: Framing
-    codecs: Mapping[int, Codec]
+    wanted: _Wanted
     work: Work
     writer: Writer
 
-    def run(self, workers: int, *, drop_duplicates: bool, seconds: float) -> None:
-        """Frame the pictures, write what can be used, and note what became of each."""
+    def frame(self, workers: int, *, seconds: float) -> None:
+        """Frame what is not done yet, write what can be used, and note what became of each.
+
+        Args:
+            workers: number of processes.
+            seconds: how often to make certain what was done.
+        """
         done = len(self.work.outcomes)
         if done:
             click.echo(f"Going on after {done} of {len(self.items)} pictures.", err=True)
@@ -211,13 +231,15 @@ class _Making:
         next_checkpoint = time.monotonic() + seconds
         with (
             self._kept_when_lost(),
-            closing(frame_all(self.source, left, self.framing, workers, self.codecs)) as results,
+            closing(
+                frame_all(self.source, left, self.wanted.framing, workers, self.wanted.codecs)
+            ) as results,
             progress("Reading pictures", total=len(left), unit="pictures") as bar,
         ):
             for item, result in zip(left, results, strict=True):
                 if not isinstance(result, Framed):
                     self.work.note(Left(result.reason))
-                elif drop_duplicates and result.sha256 in seen:
+                elif self.wanted.drop_duplicates and result.sha256 in seen:
                     self.work.note(Left("the same as another picture"))
                 else:
                     self._append(item, result)
@@ -230,6 +252,39 @@ class _Making:
         # What comes now may take minutes too.
         if saved:
             self.work.checkpoint(self.writer.checkpoint())
+
+    def skipped(self) -> list[tuple[str, str]]:
+        """Give the names of the pictures that were left out, sorted, and why."""
+        return sorted(
+            (self.source.names[item], outcome.reason)
+            for item, outcome in zip(self.items, self.work.outcomes, strict=True)
+            if isinstance(outcome, Left)
+        )
+
+    def finish(self, skipped: Sequence[tuple[str, str]], versions: Mapping[str, str]) -> None:
+        """Hold some out, look for near duplicates, and write the tables and the description.
+
+        Raises:
+            DatasetError: all pictures were left out.
+        """
+        wanted = self.wanted
+        if not self.writer.entries:
+            raise DatasetError(
+                f"No picture in {wanted.source_name} can be used; "
+                f"the first, {skipped[0][0]}: {skipped[0][1]}."
+            )
+        self.writer.finish(
+            held_out=wanted.held_out,
+            framing=wanted.described_framing(),
+            source=wanted.source_name,
+            seed=wanted.seed,
+            versions=versions,
+            skipped=skipped,
+            groups=_groups(self.source, self.writer.entries, wanted.group_by),
+            choices=wanted.described_choices(),
+            near_duplicates=_near_duplicates(self.writer, wanted.framing.resolution),
+            landmarks=None if wanted.detector is None else _landmarks(self.source),
+        )
 
     @contextmanager
     def _kept_when_lost(self) -> Iterator[None]:
@@ -251,14 +306,9 @@ class _Making:
         self.work.note(Kept(picture.sha256, picture.class_name))
 
 
-def _writer(
-    work: Work,
-    source: Source,
-    items: Sequence[int],
-    framing: Framing,
-    codecs: Mapping[int, Codec],
-) -> Writer:
+def _writer(work: Work, source: Source, items: Sequence[int], wanted: _Wanted) -> Writer:
     """Begin to write, or go on where another process was interrupted."""
+    framing, codecs = wanted.framing, wanted.codecs
     entries = [
         index.Entry(source.names[item], outcome.sha256, outcome.class_name)
         for item, outcome in zip(items, work.outcomes, strict=False)
@@ -307,7 +357,8 @@ def _checking(
         yield advance
 
 
-def _require_room(path: Path, pictures: int, framing: Framing, codecs: Mapping[int, Codec]) -> None:
+def _require_room(path: Path, pictures: int, wanted: _Wanted) -> None:
+    framing, codecs = wanted.framing, wanted.codecs
     smaller = codecs_of_levels("webp", framing.resolution) and not codecs
     require_room(
         path,
@@ -344,14 +395,24 @@ def _landmarks(source: Source) -> list[tuple[str, FacePoints]]:
     return [(name, face) for name, face in faces if face is not None]
 
 
-def _versions() -> dict[str, str]:
-    """Versions of all that decodes, converts and resamples."""
+def _versions(detector: Detector | None) -> dict[str, str]:
+    """Versions of all that decodes, converts and resamples, and finds faces."""
     versions = {"pillow": PIL.__version__, "numpy": np.__version__}
     for name in ("libjpeg_turbo", "webp", "libtiff", "littlecms2"):
         version = features.version(name)
         if version is not None:
             versions[name] = version
+    if detector is not None:
+        versions |= detector.versions
     return versions
+
+
+def _refuse_groups_of_nothing(source: Source, group_by: re.Pattern[str]) -> None:
+    photographs = [source.photograph_of(item) for item in range(len(source.names))]
+    if not any(index.group_names(photographs, group_by)):
+        raise DatasetError(
+            f"--group-by {group_by.pattern} matches no name; one of them is {source.names[0]}."
+        )
 
 
 def _refuse_to_destroy(path: Path, *, overwrite: bool) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from progan import logistic, objectives, relativistic
 from progan.networks import Critic
+from progan.objective_settings import PAPERS, ObjectiveSettings
 from progan.objectives import Scalars
 
 
@@ -19,15 +20,8 @@ def critic_objective(
     reals: Tensor,
     fakes: Tensor,
     mixing: Tensor,
+    settings: ObjectiveSettings = PAPERS,
     *,
-    objective: str = "wasserstein",
-    gamma: float = 0.0,
-    penalty_weight: float = 10.0,
-    penalty_target: float = 1.0,
-    penalty_curvature: bool = True,
-    penalty_scale: float = 1.0,
-    drift_weight: float = 0.001,
-    label_weight: float = 1.0,
     real_labels: Tensor | None = None,
     fake_labels: Tensor | None = None,
 ) -> tuple[Tensor, Scalars]:
@@ -37,15 +31,8 @@ def critic_objective(
         critic: standing at the images' level.
         reals: [N, C, H, W], faded as the level is.
         fakes: [N, C, H, W], without a graph.
-        mixing: u in [0, 1), [N]; for `wasserstein` alone, as are the weights of penalty and drift.
-        objective: one of `config.OBJECTIVES`.
-        gamma: weight of R1 and R2, for the other two; where it is 0, they are not evaluated.
-        penalty_weight: weight of the paper's gradient penalty.
-        penalty_target: gradient norm that the paper's penalty asks for.
-        penalty_curvature: as for `objectives.gradient_norms`; for all penalties.
-        penalty_scale: as for `objectives.gradient_norms`; for all penalties.
-        drift_weight: weight of the real scores' mean square.
-        label_weight: weight of the class terms.
+        mixing: u in [0, 1), [N]; for `wasserstein` alone.
+        settings: which objective it is, what its terms weigh, and how penalties are taken.
         real_labels: class numbers [N], if there are classes.
         fake_labels: class numbers [N] that the fakes were made for.
 
@@ -54,27 +41,21 @@ def critic_objective(
         among them says how sure the critic is of reals: the mean sign in [-1, 1] of a real's score
         for `logistic`, whose mark is 0, and of what it is above its fake's for `relativistic`.
     """
-    if objective == "wasserstein":
+    if settings.objective == "wasserstein":
         return objectives.critic_objective(
             critic,
             reals,
             fakes,
             mixing,
-            penalty_weight=penalty_weight,
-            penalty_target=penalty_target,
-            penalty_curvature=penalty_curvature,
-            penalty_scale=penalty_scale,
-            drift_weight=drift_weight,
-            label_weight=label_weight,
+            settings,
             real_labels=real_labels,
             fake_labels=fake_labels,
         )
-    terms_of = logistic.critic_terms if objective == "logistic" else relativistic.critic_terms
-    judged, loss, terms = terms_of(
-        critic, reals, fakes, gamma=gamma, curvature=penalty_curvature, scale=penalty_scale
-    )
+    alone = settings.objective == "logistic"
+    terms_of = logistic.critic_terms if alone else relativistic.critic_terms
+    judged, loss, terms = terms_of(critic, reals, fakes, settings)
     real_scores, fake_scores = judged[:, 0].chunk(2)
-    clear = real_scores if objective == "logistic" else real_scores - fake_scores
+    clear = real_scores if alone else real_scores - fake_scores
     scalars = terms | {
         "scores/real": real_scores.mean(),
         "scores/fake": fake_scores.mean(),
@@ -82,8 +63,8 @@ def critic_objective(
     }
     if real_labels is not None and fake_labels is not None:
         on_reals, on_fakes = judged[:, 1:].chunk(2)
-        real_class = label_weight * F.cross_entropy(on_reals, real_labels)
-        fake_class = label_weight * F.cross_entropy(on_fakes, fake_labels)
+        real_class = settings.label_weight * F.cross_entropy(on_reals, real_labels)
+        fake_class = settings.label_weight * F.cross_entropy(on_fakes, fake_labels)
         loss = loss + real_class + fake_class
         scalars |= {"loss/class_of_reals": real_class, "loss/class_of_fakes": fake_class}
     scalars["loss/critic"] = loss
@@ -93,10 +74,9 @@ def critic_objective(
 def generator_objective(
     critic: Critic,
     fakes: Tensor,
+    settings: ObjectiveSettings = PAPERS,
     *,
-    objective: str = "wasserstein",
     reals: Tensor | None = None,
-    label_weight: float = 1.0,
     labels: Tensor | None = None,
 ) -> tuple[Tensor, Scalars]:
     """Give what the generator minimizes.
@@ -104,9 +84,8 @@ def generator_objective(
     Args:
         critic: standing at the images' level.
         fakes: [N, C, H, W], with their graph.
-        objective: one of `config.OBJECTIVES`.
+        settings: which objective it is, and what the class term weighs.
         reals: [N, C, H, W], the fakes' partners; for `relativistic` alone.
-        label_weight: weight of the class term.
         labels: class numbers [N] that the fakes were made for, if there are classes.
 
     Returns:
@@ -115,12 +94,10 @@ def generator_objective(
     Raises:
         ValueError: `relativistic` has no reals.
     """
-    if objective == "wasserstein":
-        return objectives.generator_objective(
-            critic, fakes, label_weight=label_weight, labels=labels
-        )
+    if settings.objective == "wasserstein":
+        return objectives.generator_objective(critic, fakes, settings, labels=labels)
     judged = critic(fakes)
-    if objective == "logistic":
+    if settings.objective == "logistic":
         loss = logistic.generator_loss(judged[:, 0])
     else:
         if reals is None:
@@ -131,5 +108,5 @@ def generator_objective(
             real_scores = critic(reals)[:, 0]
         loss = relativistic.generator_loss(judged[:, 0], real_scores)
     if labels is not None:
-        loss = loss + label_weight * F.cross_entropy(judged[:, 1:], labels)
+        loss = loss + settings.label_weight * F.cross_entropy(judged[:, 1:], labels)
     return loss, {"loss/generator": loss.detach()}

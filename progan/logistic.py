@@ -10,17 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from progan.networks import Critic
+from progan.objective_settings import ObjectiveSettings
 from progan.penalties import judge_with_slopes
 
 
 def critic_terms(
-    critic: Critic,
-    reals: Tensor,
-    fakes: Tensor,
-    *,
-    gamma: float,
-    curvature: bool,
-    scale: float = 1.0,
+    critic: Critic, reals: Tensor, fakes: Tensor, settings: ObjectiveSettings
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Give what the critic minimizes by its scores alone.
 
@@ -28,17 +23,17 @@ def critic_terms(
         critic: standing at the images' level.
         reals: [N, C, H, W].
         fakes: [N, C, H, W], without a graph.
-        gamma: weight of the penalty; where it is 0, the penalty is not evaluated.
-        curvature: as for `judge_with_slopes`.
-        scale: likewise.
+        settings: weight of the penalty, and how it is taken.
 
     Returns:
         What the critic gives for reals and for fakes, [2N, 1 + label_size]; the objective; and its
         terms by name.
     """
     squares = None
-    if gamma > 0:
-        on_reals, squares = judge_with_slopes(critic, reals, curvature=curvature, scale=scale)
+    if settings.gamma > 0:
+        on_reals, squares = judge_with_slopes(
+            critic, reals, curvature=settings.penalty_curvature, scale=settings.penalty_scale
+        )
         judged = torch.cat([on_reals, critic(fakes)])
     else:
         judged = critic(torch.cat([reals, fakes]), minibatches=2)
@@ -46,7 +41,7 @@ def critic_terms(
     loss = F.softplus(fake_scores).mean() + F.softplus(-real_scores).mean()
     terms = {"loss/logistic": loss}
     if squares is not None:
-        penalty = gamma / 2 * squares.mean()
+        penalty = settings.gamma / 2 * squares.mean()
         loss = loss + penalty
         terms |= {"loss/r1": penalty, "scores/gradient_norm": squares.sqrt().mean()}
     return judged, loss, terms

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from progan.networks import Critic
+from progan.objective_settings import PAPERS, ObjectiveSettings
 
 Scalars = dict[str, Tensor]
 
@@ -46,13 +47,8 @@ def critic_objective(
     reals: Tensor,
     fakes: Tensor,
     mixing: Tensor,
+    settings: ObjectiveSettings = PAPERS,
     *,
-    penalty_weight: float = 10.0,
-    penalty_target: float = 1.0,
-    penalty_curvature: bool = True,
-    penalty_scale: float = 1.0,
-    drift_weight: float = 0.001,
-    label_weight: float = 1.0,
     real_labels: Tensor | None = None,
     fake_labels: Tensor | None = None,
 ) -> tuple[Tensor, Scalars]:
@@ -63,12 +59,7 @@ def critic_objective(
         reals: [N, C, H, W], faded as the level is.
         fakes: [N, C, H, W], without a graph.
         mixing: u in [0, 1), [N].
-        penalty_weight: weight of the gradient penalty; where it is 0, the penalty is not evaluated.
-        penalty_target: gradient norm that the penalty asks for.
-        penalty_curvature: as for `gradient_norms`.
-        penalty_scale: `scale` as for `gradient_norms`.
-        drift_weight: weight of the real scores' mean square, which keeps them near zero.
-        label_weight: weight of the class terms.
+        settings: what the terms weigh, and how the penalty is taken.
         real_labels: class numbers [N], if there are classes.
         fake_labels: class numbers [N] that the fakes were made for.
 
@@ -79,44 +70,51 @@ def critic_objective(
     on_reals, on_fakes = critic(torch.cat([reals, fakes]), minibatches=2).chunk(2)
     real_scores, fake_scores = on_reals[:, 0], on_fakes[:, 0]
     difference = fake_scores.mean() - real_scores.mean()
-    drift = real_scores.square().mean()
-    loss = difference + drift_weight * drift
+    drift = settings.drift_weight * real_scores.square().mean()
+    loss = difference + drift
     scalars = {
         "loss/wasserstein": -difference,
-        "loss/drift": drift_weight * drift,
+        "loss/drift": drift,
         "scores/real": real_scores.mean(),
         "scores/fake": fake_scores.mean(),
     }
-    if penalty_weight > 0:
+    if settings.penalty_weight > 0:
+        target = settings.penalty_target
         mixed = torch.lerp(reals, fakes, mixing.reshape(-1, 1, 1, 1))
-        norms = gradient_norms(critic, mixed, curvature=penalty_curvature, scale=penalty_scale)
-        penalty = ((norms - penalty_target) / penalty_target).square().mean()
-        loss = loss + penalty_weight * penalty
+        norms = gradient_norms(
+            critic, mixed, curvature=settings.penalty_curvature, scale=settings.penalty_scale
+        )
+        penalty = settings.penalty_weight * ((norms - target) / target).square().mean()
+        loss = loss + penalty
         scalars |= {
-            "loss/gradient_penalty": penalty_weight * penalty,
+            "loss/gradient_penalty": penalty,
             "scores/gradient_norm": norms.mean(),
         }
     if real_labels is not None and fake_labels is not None:
         real_class = F.cross_entropy(on_reals[:, 1:], real_labels)
         fake_class = F.cross_entropy(on_fakes[:, 1:], fake_labels)
-        loss = loss + label_weight * (real_class + fake_class)
+        loss = loss + settings.label_weight * (real_class + fake_class)
         scalars |= {
-            "loss/class_of_reals": label_weight * real_class,
-            "loss/class_of_fakes": label_weight * fake_class,
+            "loss/class_of_reals": settings.label_weight * real_class,
+            "loss/class_of_fakes": settings.label_weight * fake_class,
         }
     scalars["loss/critic"] = loss
     return loss, {name: value.detach() for name, value in scalars.items()}
 
 
 def generator_objective(
-    critic: Critic, fakes: Tensor, *, label_weight: float = 1.0, labels: Tensor | None = None
+    critic: Critic,
+    fakes: Tensor,
+    settings: ObjectiveSettings = PAPERS,
+    *,
+    labels: Tensor | None = None,
 ) -> tuple[Tensor, Scalars]:
     """Give what the generator minimizes.
 
     Args:
         critic: standing at the images' level.
         fakes: [N, C, H, W], with their graph.
-        label_weight: weight of the class term.
+        settings: what the class term weighs.
         labels: class numbers [N] that the fakes were made for, if there are classes.
 
     Returns:
@@ -125,5 +123,5 @@ def generator_objective(
     judged = critic(fakes)
     loss = -judged[:, 0].mean()
     if labels is not None:
-        loss = loss + label_weight * F.cross_entropy(judged[:, 1:], labels)
+        loss = loss + settings.label_weight * F.cross_entropy(judged[:, 1:], labels)
     return loss, {"loss/generator": loss.detach()}

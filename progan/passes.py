@@ -7,10 +7,11 @@ to step goes in as tensors, the fade among them; so a phase of growth needs one 
 pass, and the next phase others.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,10 +29,11 @@ Found = tuple[Sequence[Tensor], Tensor, Scalars]
 Objective = Callable[..., tuple[Tensor, Scalars]]
 # What is done with a list of tensors, weights among them.
 Recording = Callable[[list[Tensor]], Any]
+_Result = TypeVar("_Result")
 
 
-class Passes(Protocol):
-    """How passes through the networks are done."""
+class Passes(ABC):
+    """Passes through the networks; how they are done is left to the classes below."""
 
     keeps_graphs: bool
     """Whether images of `images` can have a graph, and objectives may use it."""
@@ -40,7 +42,13 @@ class Passes(Protocol):
         self, weights: SharedWeights, latents: Tensor, labels: Tensor | None, *, graph: bool
     ) -> Tensor:
         """Make a generator's images; with their graph, if that is asked for and can be."""
-        ...
+
+        def made(latents: Tensor, labels: Tensor | None) -> Tensor:
+            with torch.set_grad_enabled(graph and self.keeps_graphs):
+                found: Tensor = weights.network(latents, labels)
+            return found
+
+        return self._run("images", [weights], made, [latents, labels])
 
     def gradients(
         self,
@@ -66,38 +74,45 @@ class Passes(Protocol):
         Returns:
             Gradients of `wanted.used` times the factor; the objective and its terms without it.
         """
-        ...
+
+        def found(factor: Tensor | float, *tensors: Tensor | None) -> Found:
+            with torch.enable_grad():
+                loss, scalars = objective(*tensors)
+                # Asking for these alone spares the other network's weight gradients.
+                return torch.autograd.grad(loss * factor, wanted.used), loss.detach(), scalars
+
+        return self._run(task, [wanted, *others], found, [factor, *tensors])
+
+    @abstractmethod
+    def _run(
+        self,
+        task: Hashable,
+        weights: Sequence[SharedWeights],
+        function: Callable[..., _Result],
+        arguments: Sequence[Tensor | float | None],
+    ) -> _Result:
+        """Give what a function of `arguments` and of some networks' weights gives.
+
+        The weights that gradients are taken of come first. `task` is as for `gradients`.
+        """
 
 
-class Direct:
+class Direct(Passes):
     """Does everything at once, one operation after the other."""
 
     keeps_graphs = True
 
-    def images(
-        self, weights: SharedWeights, latents: Tensor, labels: Tensor | None, *, graph: bool
-    ) -> Tensor:
-        """See `Passes`."""
-        with torch.set_grad_enabled(graph):
-            found: Tensor = weights.network(latents, labels)
-        return found
-
-    def gradients(
+    def _run(
         self,
         task: Hashable,
-        wanted: SharedWeights,
-        others: Sequence[SharedWeights],
-        objective: Objective,
-        tensors: Sequence[Tensor | None],
-        factor: Tensor | float,
-    ) -> Found:
-        """See `Passes`."""
-        loss, scalars = objective(*tensors)
-        # Asking for these alone spares the other network's weight gradients.
-        return torch.autograd.grad(loss * factor, wanted.used), loss.detach(), scalars
+        weights: Sequence[SharedWeights],
+        function: Callable[..., _Result],
+        arguments: Sequence[Tensor | float | None],
+    ) -> _Result:
+        return function(*arguments)
 
 
-class Compiled:
+class Compiled(Passes):
     """Records each pass when it is first asked for, and compiles it, which may take minutes.
 
     Images have no graph, so that what was to be learned from them twice is made twice.
@@ -113,50 +128,20 @@ class Compiled:
         self._compiler = compiler or partial(torch.compile, dynamic=False)
         self._known: dict[Hashable, Recording] = {}
 
-    def images(
-        self, weights: SharedWeights, latents: Tensor, labels: Tensor | None, *, graph: bool
-    ) -> Tensor:
-        """See `Passes`."""
-
-        def made(latents: Tensor, labels: Tensor | None) -> Tensor:
-            with torch.no_grad():
-                found: Tensor = weights.network(latents, labels)
-                return found
-
-        found: Tensor = self._run("images", [weights], made, [latents, labels])
-        return found
-
-    def gradients(
-        self,
-        task: Hashable,
-        wanted: SharedWeights,
-        others: Sequence[SharedWeights],
-        objective: Objective,
-        tensors: Sequence[Tensor | None],
-        factor: Tensor | float,
-    ) -> Found:
-        """See `Passes`."""
-        if not isinstance(factor, Tensor):
-            factor = torch.full((), factor, device=wanted.used[0].device)
-
-        def found(factor: Tensor, *tensors: Tensor | None) -> Found:
-            with torch.enable_grad():
-                loss, scalars = objective(*tensors)
-                return torch.autograd.grad(loss * factor, wanted.used), loss.detach(), scalars
-
-        learned: Found = self._run(task, [wanted, *others], found, [factor, *tensors])
-        return learned
-
     def _run(
         self,
         task: Hashable,
         weights: Sequence[SharedWeights],
-        function: Callable[..., Any],
-        tensors: Sequence[Tensor | None],
-    ) -> Any:
-        """Do what a function of tensors and of some networks' weights does, as it was compiled."""
+        function: Callable[..., _Result],
+        arguments: Sequence[Tensor | float | None],
+    ) -> _Result:
         networks = [each.network for each in weights]
         device = weights[0].used[0].device
+        # A number would become a part of the recording.
+        tensors = [
+            torch.full((), value, device=device) if isinstance(value, int | float) else value
+            for value in arguments
+        ]
         fades = [torch.full((), network.fade, device=device) for network in networks]
         given = [tensor for tensor in tensors if tensor is not None]
         flat = [*fades, *(tensor.detach() for each in weights for tensor in each.used), *given]
@@ -168,7 +153,8 @@ class Compiled:
         )
         known = self._known.get(key)
         if known is not None:
-            return known(flat)
+            found: _Result = known(flat)
+            return found
 
         def recorded(flat: list[Tensor]) -> Any:
             rest = iter(flat)
@@ -176,12 +162,12 @@ class Compiled:
             used = [[next(rest).detach() for _ in each.used] for each in weights]
             if torch.is_grad_enabled():
                 used[0] = [tensor.requires_grad_() for tensor in used[0]]
-            arguments = [None if tensor is None else next(rest) for tensor in tensors]
+            again = [None if tensor is None else next(rest) for tensor in tensors]
             with ExitStack() as stack:
                 for each, network, pieces, fade in zip(weights, networks, used, fades, strict=True):
                     stack.enter_context(each.replaced(pieces))
                     stack.enter_context(network.faded_by(fade))
-                return function(*arguments)
+                return function(*again)
 
         try:
             # The compiler makes its own choice of how to convolve.
@@ -191,7 +177,7 @@ class Compiled:
             if any(node.op == "get_attr" for node in graph.graph.nodes):
                 raise ValueError(f"pass {task} takes a tensor that is not among its arguments")
             known = self._known[key] = self._compiler(graph)
-            return known(flat)
+            found = known(flat)
         except torch.OutOfMemoryError:
             raise
         except TorchDynamoException as error:
@@ -199,3 +185,4 @@ class Compiled:
             raise ProganError(
                 f"training cannot be compiled on this machine ({reason}): leave --compile away"
             ) from None
+        return found

@@ -11,17 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from progan.networks import Critic
+from progan.objective_settings import ObjectiveSettings
 from progan.penalties import judge_with_slopes
 
 
 def critic_terms(
-    critic: Critic,
-    reals: Tensor,
-    fakes: Tensor,
-    *,
-    gamma: float,
-    curvature: bool,
-    scale: float = 1.0,
+    critic: Critic, reals: Tensor, fakes: Tensor, settings: ObjectiveSettings
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Give what the critic minimizes by its scores alone.
 
@@ -29,9 +24,7 @@ def critic_terms(
         critic: standing at the images' level.
         reals: [N, C, H, W].
         fakes: [N, C, H, W], without a graph.
-        gamma: weight of the penalties; where it is 0, they are not evaluated.
-        curvature: as for `judge_with_slopes`.
-        scale: likewise.
+        settings: weight of the penalties, and how they are taken.
 
     Returns:
         What the critic gives for reals and for fakes, [2N, 1 + label_size]; the objective; and its
@@ -39,9 +32,13 @@ def critic_terms(
     """
     both = torch.cat([reals, fakes])
     squares = None
-    if gamma > 0:
+    if settings.gamma > 0:
         judged, squares = judge_with_slopes(
-            critic, both, minibatches=2, curvature=curvature, scale=scale
+            critic,
+            both,
+            minibatches=2,
+            curvature=settings.penalty_curvature,
+            scale=settings.penalty_scale,
         )
     else:
         judged = critic(both, minibatches=2)
@@ -50,7 +47,8 @@ def critic_terms(
     terms = {"loss/relativistic": loss}
     if squares is not None:
         on_reals, on_fakes = squares.chunk(2)
-        r1, r2 = gamma / 2 * on_reals.mean(), gamma / 2 * on_fakes.mean()
+        weight = settings.gamma / 2
+        r1, r2 = weight * on_reals.mean(), weight * on_fakes.mean()
         loss = loss + r1 + r2
         terms |= {"loss/r1": r1, "loss/r2": r2, "scores/gradient_norm": squares.sqrt().mean()}
     return judged, loss, terms

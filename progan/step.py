@@ -21,6 +21,7 @@ from progan.growing import SharedWeights
 from progan.growth import ByResolution, Stage
 from progan.inputs import Inputs
 from progan.networks import Critic, Generator
+from progan.objective_settings import ObjectiveSettings
 from progan.objectives import Scalars
 from progan.parallel import Processes
 from progan.passes import Direct, Found, Passes
@@ -155,9 +156,7 @@ class Step:
         At the end come the reals of each part, as the critic saw them.
         """
         config = self.config
-        # A penalty that is evaluated more rarely weighs more, so that its pull is the same.
-        lazily = config.penalty_interval
-        due = nimg // stage.minibatch % lazily == 0
+        settings = self._settings(stage, nimg)
         # The graphs of several parts' fakes together are what was to be avoided: these are made
         # again from the same latents when the generator's turn comes.
         keep = config.share_fakes and len(parts) == 1 and self.passes.keeps_graphs
@@ -176,14 +175,7 @@ class Step:
                 reals,
                 fakes,
                 mixing,
-                objective=config.objective,
-                gamma=self._gamma[stage.level] * lazily if due else 0.0,
-                penalty_weight=config.penalty_weight * lazily if due else 0.0,
-                penalty_target=config.penalty_target,
-                penalty_curvature=config.penalty_curvature,
-                penalty_scale=penalty_scale(config.precision, stage.level, config.penalty_target),
-                drift_weight=config.drift_weight,
-                label_weight=config.label_weight,
+                settings,
                 real_labels=real_labels,
                 fake_labels=fake_labels,
             )
@@ -207,7 +199,7 @@ class Step:
                 tensors = (seen[-1], shown, mixing, real_labels, labels)
                 factor = self._factor("critic", found.share(len(reals)))
                 part = self.passes.gradients(
-                    ("critic", due), weights, (), objective, tensors, factor
+                    ("critic", settings), weights, (), objective, tensors, factor
                 )
                 found.add(part, len(reals))
         failed = self._descend("critic", self.critic_adam, found)
@@ -230,6 +222,7 @@ class Step:
         of = (Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS)
         if self.config.share_fakes:
             of = (Purpose.CRITIC_LATENTS, Purpose.CRITIC_LABELS)
+        settings = self._settings(stage, nimg)
         found = _Sum(weights, sum(map(len, parts)))
 
         def objective(
@@ -243,9 +236,8 @@ class Step:
             return generator_objective(
                 self.critic,
                 self._augmented(images, chances, probability),
-                objective=self.config.objective,
+                settings,
                 reals=partners,
-                label_weight=self.config.label_weight,
                 labels=labels,
             )
 
@@ -263,6 +255,23 @@ class Step:
                 )
                 found.add(part, len(latents))
         return found
+
+    def _settings(self, stage: Stage, nimg: int) -> ObjectiveSettings:
+        """Say what both networks minimize at this step."""
+        config = self.config
+        # A penalty that is evaluated more rarely weighs more, so that its pull is the same.
+        lazily = config.penalty_interval
+        times = lazily if nimg // stage.minibatch % lazily == 0 else 0
+        return ObjectiveSettings(
+            objective=config.objective,
+            gamma=self._gamma[stage.level] * times,
+            penalty_weight=config.penalty_weight * times,
+            penalty_target=config.penalty_target,
+            penalty_curvature=config.penalty_curvature,
+            penalty_scale=penalty_scale(config.precision, stage.level, config.penalty_target),
+            drift_weight=config.drift_weight,
+            label_weight=config.label_weight,
+        )
 
     def _chances(
         self, purpose: Purpose, stage: Stage, nimg: int, parts: Sequence[Tensor]

@@ -1,23 +1,32 @@
 """What the commands of this door have in common: options, and what is read from them."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from datasets import door
-from progan.config import PRECISIONS
+from progan.config import PRECISIONS, PRESETS
 
 if TYPE_CHECKING:
     import torch
 
     from progan.checkpoint import ModelFile
+    from tools.detectors import Detector
 
 PATH = click.Path(path_type=Path)
+PRESET = click.Choice(list(PRESETS))
 # Random numbers are drawn from 64 bits of seed; what is typed stays well below.
 SEED = click.IntRange(0, 10**18)
+MOST_IMAGES = 1_000_000
 _MOST_SEEDS = 1_000_000
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any] | click.Command)
+
+model = click.argument("model", type=PATH)
+out = click.argument("out", type=PATH)
 
 trust = click.option(
     "--trust",
@@ -45,6 +54,40 @@ drawing_precision = click.option(
     help="What the convolutions compute in. auto: on a GPU float16, if some of the pictures are "
     "the same to one grey level of 256 as in float32; else float32.",
 )
+
+truncation = click.option(
+    "--truncation",
+    type=door.Number(0, 1),
+    default=1.0,
+    show_default=True,
+    metavar="PSI",
+    help="Draw all faces toward the average one: below 1 fewer are odd, and all are more alike.",
+)
+
+json_file = click.option("--json", "json_file", type=PATH, help="Write the figures to this file.")
+
+quality = click.option(
+    "--quality",
+    type=click.IntRange(0, 51),
+    default=17,
+    show_default=True,
+    help="x264's constant rate factor: 0 loses next to nothing, more is smaller.",
+)
+
+
+def fps(default: int) -> Callable[[_Decorated], _Decorated]:
+    """Give a film the option --fps."""
+    return click.option("--fps", type=click.IntRange(1, 240), default=default, show_default=True)
+
+
+def film_zoom(sentence: str) -> Callable[[_Decorated], _Decorated]:
+    """Give a film the option --zoom, with its sentence in --help."""
+    return click.option("--zoom", type=click.IntRange(1, 1024), help=sentence)
+
+
+def seed(sentence: str | None = None) -> Callable[[_Decorated], _Decorated]:
+    """Give a command the option --seed, which is 0 by default, with its sentence in --help."""
+    return click.option("--seed", type=SEED, default=0, show_default=True, help=sentence)
 
 
 class Seeds(click.ParamType[list[int]]):
@@ -86,16 +129,6 @@ class Grid(click.ParamType[tuple[int, int]]):
         return int(match[1]), int(match[2])
 
 
-truncation = click.option(
-    "--truncation",
-    type=door.Number(0, 1),
-    default=1.0,
-    show_default=True,
-    metavar="PSI",
-    help="Draw all faces toward the average one: below 1 fewer are odd, and all are more alike.",
-)
-
-
 def find_device(name: str) -> "torch.device":
     """Find the device that --device means.
 
@@ -131,6 +164,31 @@ def read_model(path: Path, device_name: str) -> "ModelFile":
     from progan.checkpoint import read_model
 
     return read_model(path, find_device(device_name))
+
+
+def find_detector(
+    text: str | None, where: "torch.device", *, trust: bool = False
+) -> "Detector | None":
+    """Open the detector that --detector means; None where the option was not given.
+
+    Raises:
+        DatasetError: there is none, or it cannot be had.
+    """
+    if text is None:
+        return None
+    from tools.detectors import open_detector
+
+    return open_detector(text, where, trust=trust)
+
+
+def refuse_other_than_mp4(out: Path) -> None:
+    """Refuse a film by another name than films have.
+
+    Raises:
+        click.BadParameter: OUT does not end in .mp4.
+    """
+    if out.suffix.lower() != ".mp4":
+        raise click.BadParameter("the film's name must end in .mp4", param_hint="OUT")
 
 
 def refuse_input_as_output(out: Path, *inputs: Path | None) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from progan.adversarial import critic_objective, generator_objective
 from progan.networks import Critic
+from progan.objective_settings import ObjectiveSettings
 from progan.objectives import critic_objective as papers_critic_objective
 from progan.penalties import judge_with_slopes
 from tests.progan.test_objectives import cross_entropy, material, numerical_norms, small_critic
@@ -29,9 +30,8 @@ def scores(critic: Critic, images: Tensor) -> np.ndarray[Any, Any]:
 def test_the_critic_minimizes_the_published_formula(objective: str, curvature: bool) -> None:
     critic = small_critic()
     reals, fakes, mixing = material()
-    loss, scalars = critic_objective(
-        critic, reals, fakes, mixing, objective=objective, gamma=0.3, penalty_curvature=curvature
-    )
+    settings = ObjectiveSettings(objective=objective, gamma=0.3, penalty_curvature=curvature)
+    loss, scalars = critic_objective(critic, reals, fakes, mixing, settings)
     real, fake = scores(critic, reals), scores(critic, fakes)
     r1, r2 = (np.mean(numerical_norms(critic, x) ** 2) * 0.3 / 2 for x in (reals, fakes))
     if objective == "logistic":
@@ -52,7 +52,8 @@ def test_the_generator_minimizes_the_published_formula(objective: str) -> None:
     critic = small_critic()
     reals, fakes, _ = material()
     real, fake = scores(critic, reals), scores(critic, fakes)
-    loss, _ = generator_objective(critic, fakes, objective=objective, reals=reals)
+    settings = ObjectiveSettings(objective=objective)
+    loss, _ = generator_objective(critic, fakes, settings, reals=reals)
     margin = -fake if objective == "logistic" else real - fake
     assert loss.item() == pytest.approx(np.mean(softplus(margin)))
 
@@ -61,10 +62,10 @@ def test_the_generator_minimizes_the_published_formula(objective: str) -> None:
 def test_without_gamma_the_objective_is_the_same_without_the_penalty(objective: str) -> None:
     critic = small_critic()
     reals, fakes, mixing = material()
-    without, scalars = critic_objective(
-        critic, reals, fakes, mixing, objective=objective, gamma=0.0
-    )
-    penalized, more = critic_objective(critic, reals, fakes, mixing, objective=objective, gamma=2.0)
+    settings = ObjectiveSettings(objective=objective, gamma=0.0)
+    without, scalars = critic_objective(critic, reals, fakes, mixing, settings)
+    settings = ObjectiveSettings(objective=objective, gamma=2.0)
+    penalized, more = critic_objective(critic, reals, fakes, mixing, settings)
     penalties = more["loss/r1"] + more.get("loss/r2", torch.zeros(()))
     assert (penalized - without).item() == pytest.approx(penalties.item())
     assert "loss/r1" not in scalars
@@ -74,17 +75,17 @@ def test_the_papers_objective_is_handed_on_to_the_bit() -> None:
     critic = small_critic(label_size=3)
     reals, fakes, mixing = material()
     labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
-    options: dict[str, Any] = {
-        "penalty_weight": 3.0,
-        "penalty_target": 2.0,
-        "penalty_curvature": False,
-        "drift_weight": 0.1,
-        "label_weight": 0.7,
-        "real_labels": labels,
-        "fake_labels": labels.flip(0),
-    }
-    expected, _ = papers_critic_objective(critic, reals, fakes, mixing, **options)
-    found, _ = critic_objective(critic, reals, fakes, mixing, gamma=5.0, **options)
+    settings = ObjectiveSettings(
+        gamma=5.0,
+        penalty_weight=3.0,
+        penalty_target=2.0,
+        penalty_curvature=False,
+        drift_weight=0.1,
+        label_weight=0.7,
+    )
+    given = (critic, reals, fakes, mixing, settings)
+    expected, _ = papers_critic_objective(*given, real_labels=labels, fake_labels=labels.flip(0))
+    found, _ = critic_objective(*given, real_labels=labels, fake_labels=labels.flip(0))
     assert torch.equal(found, expected)
 
 
@@ -137,15 +138,14 @@ def test_class_terms_are_added_for_reals_and_for_fakes(objective: str) -> None:
     of_reals, of_fakes = [0, 1, 2, 0, 1, 2, 0, 1], [2, 2, 1, 1, 0, 0, 2, 1]
     with torch.no_grad():
         on_reals, on_fakes = critic(reals), critic(fakes)
-    without = critic_objective(critic, reals, fakes, mixing, objective=objective, gamma=0.2)[0]
+    settings = ObjectiveSettings(objective=objective, gamma=0.2, label_weight=0.5)
+    without = critic_objective(critic, reals, fakes, mixing, settings)[0]
     loss, scalars = critic_objective(
         critic,
         reals,
         fakes,
         mixing,
-        objective=objective,
-        gamma=0.2,
-        label_weight=0.5,
+        settings,
         real_labels=torch.tensor(of_reals),
         fake_labels=torch.tensor(of_fakes),
     )
@@ -153,16 +153,17 @@ def test_class_terms_are_added_for_reals_and_for_fakes(objective: str) -> None:
     fake_class = cross_entropy(on_fakes[:, 1:], of_fakes)
     assert (loss - without).item() == pytest.approx(0.5 * (real_class + fake_class))
     assert scalars["loss/class_of_reals"].item() == pytest.approx(0.5 * real_class)
-    plain = generator_objective(critic, fakes, objective=objective, reals=reals)[0]
+    plain = generator_objective(critic, fakes, settings, reals=reals)[0]
     generated = generator_objective(
-        critic, fakes, objective=objective, reals=reals, labels=torch.tensor(of_fakes)
+        critic, fakes, settings, reals=reals, labels=torch.tensor(of_fakes)
     )[0]
-    assert (generated - plain).item() == pytest.approx(fake_class)
+    assert (generated - plain).item() == pytest.approx(0.5 * fake_class)
 
 
 def test_relativistic_fakes_need_partners() -> None:
+    settings = ObjectiveSettings(objective="relativistic")
     with pytest.raises(ValueError, match="paired with"):
-        generator_objective(small_critic(), material()[1], objective="relativistic")
+        generator_objective(small_critic(), material()[1], settings)
 
 
 def test_large_scores_stay_finite() -> None:
@@ -171,5 +172,6 @@ def test_large_scores_stay_finite() -> None:
         critic.blocks["2"].dense1.weight.mul_(1e6)  # type: ignore[union-attr, operator]
     reals, fakes, mixing = material()
     for objective in ("logistic", "relativistic"):
-        loss, _ = critic_objective(critic, reals, fakes, mixing, objective=objective)
+        settings = ObjectiveSettings(objective=objective)
+        loss, _ = critic_objective(critic, reals, fakes, mixing, settings)
         assert math.isfinite(loss.item())

@@ -14,6 +14,7 @@ from progan.config import Config
 from progan.draws import Purpose
 from progan.errors import ProganError
 from progan.networks import Critic, Generator
+from progan.objective_settings import ObjectiveSettings
 from progan.training import Trainer
 from tests.progan.making import Patterns, small_config
 from tests.progan.making import one_thread as one_thread
@@ -83,8 +84,10 @@ class PlainModern(PlainTraining):
                 reals,
                 fakes,
                 torch.zeros(minibatch),
-                objective=config.objective,
-                gamma=gamma * config.penalty_interval if due else 0.0,
+                ObjectiveSettings(
+                    objective=config.objective,
+                    gamma=gamma * config.penalty_interval if due else 0.0,
+                ),
             )
             signs.append(scalars["scores/sign"].item())
             self.both["critic"].step(self.critic, loss, stage.learning_rate)
@@ -97,9 +100,8 @@ class PlainModern(PlainTraining):
                     parameter.copy_(kept * parameter + (1 - kept) * now[name])
             fakes = self.generator(self.latents(Purpose.GENERATOR_LATENTS, minibatch))
             fakes = self.augmented(fakes, "AUGMENTED_GENERATED")
-            loss, _ = generator_objective(
-                self.critic, fakes, objective=config.objective, reals=reals
-            )
+            settings = ObjectiveSettings(objective=config.objective)
+            loss, _ = generator_objective(self.critic, fakes, settings, reals=reals)
             self.both["generator"].step(self.generator, loss, stage.learning_rate)
             self.nimg += minibatch
         if config.augment_target:

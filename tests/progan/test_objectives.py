@@ -10,6 +10,7 @@ import torch
 from progan import networks
 from progan.layers import minibatch_deviation
 from progan.networks import Critic
+from progan.objective_settings import ObjectiveSettings
 from progan.objectives import critic_objective, generator_objective, gradient_norms
 
 SAMPLES = 8
@@ -52,7 +53,8 @@ def numerical_norms(critic: Critic, images: torch.Tensor) -> np.ndarray[Any, Any
 def test_the_critic_minimizes_the_papers_formula(target: float) -> None:
     critic = small_critic()
     reals, fakes, mixing = material()
-    loss, scalars = critic_objective(critic, reals, fakes, mixing, penalty_target=target)
+    settings = ObjectiveSettings(penalty_target=target)
+    loss, scalars = critic_objective(critic, reals, fakes, mixing, settings)
 
     with torch.no_grad():
         real, fake = (critic(x)[:, 0].numpy() for x in (reals, fakes))
@@ -69,11 +71,15 @@ def test_the_critic_minimizes_the_papers_formula(target: float) -> None:
 def test_every_weight_of_an_objectives_term_counts() -> None:
     critic = small_critic()
     reals, fakes, mixing = material()
-    plain = critic_objective(critic, reals, fakes, mixing, penalty_weight=0, drift_weight=0)[0]
-    penalized = critic_objective(critic, reals, fakes, mixing, penalty_weight=3, drift_weight=0)
-    drifting = critic_objective(critic, reals, fakes, mixing, penalty_weight=0, drift_weight=2)[0]
-    norms = penalized[1]["loss/gradient_penalty"]
-    assert (penalized[0] - plain).item() == pytest.approx(norms.item())
+
+    def weighed(penalty: float, drift: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        settings = ObjectiveSettings(penalty_weight=penalty, drift_weight=drift)
+        return critic_objective(critic, reals, fakes, mixing, settings)
+
+    plain, drifting = weighed(0, 0)[0], weighed(0, 2)[0]
+    penalized, scalars = weighed(3, 0)
+    norms = scalars["loss/gradient_penalty"]
+    assert (penalized - plain).item() == pytest.approx(norms.item())
     squares = critic(reals)[:, 0].square().mean()
     assert (drifting - plain).item() == pytest.approx(2 * squares.item())
 
@@ -183,7 +189,7 @@ def test_class_terms_are_added_for_reals_and_for_fakes() -> None:
         reals,
         fakes,
         mixing,
-        label_weight=0.5,
+        ObjectiveSettings(label_weight=0.5),
         real_labels=torch.tensor(of_reals),
         fake_labels=torch.tensor(of_fakes),
     )

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from progan.layers import minibatch_deviation, normalize_pixels
 from progan.networks import Critic, Generator
+from progan.objective_settings import ObjectiveSettings
 from progan.objectives import critic_objective, generator_objective, gradient_norms
 from progan.precision import LossScale, computing_type
 from tests.progan.making import one_thread as one_thread
@@ -48,7 +49,9 @@ def gradients(
     mixing = torch.rand(8, generator=numbers).to(stored)
     fakes = generator(latents)
     with critic.shared_weights():
-        loss, scalars = critic_objective(critic, reals, fakes.detach(), mixing, **options)
+        loss, scalars = critic_objective(
+            critic, reals, fakes.detach(), mixing, ObjectiveSettings(**options)
+        )
     found = {}
     for network, objective in (
         (critic, loss),

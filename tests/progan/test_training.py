@@ -16,6 +16,7 @@ from progan.config import Config
 from progan.draws import Purpose
 from progan.errors import ProganError
 from progan.networks import Critic, Generator
+from progan.objective_settings import ObjectiveSettings
 from progan.objectives import critic_objective, generator_objective
 from progan.training import Trainer, crossed, train
 from tests.progan.making import Patterns, small_config
@@ -102,8 +103,9 @@ class PlainTraining:
                 reals,
                 fakes,
                 mixing,
-                penalty_weight=weight,
-                penalty_curvature=config.penalty_curvature,
+                ObjectiveSettings(
+                    penalty_weight=weight, penalty_curvature=config.penalty_curvature
+                ),
                 real_labels=real_labels,
                 fake_labels=labels,
             )

@@ -420,6 +420,11 @@ def test_the_walk_does_not_run_away_from_a_slow_encoder(
             "9 faces in 6 frames",
         ),
         (["film.mp4", "--path", "seeds", "--seeds", "1,2", "--grid", "2x2"], 2, "not go with"),
+        (
+            ["film.mp4", "--path", "seeds", "--seeds", "1,2", "--smoothing", "1.0"],
+            2,
+            "--smoothing is for a random walk",
+        ),
         (["film.mp4", "--class", "cat"], 2, "has no classes"),
     ],
 )
