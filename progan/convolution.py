@@ -6,8 +6,9 @@ but products, a processor gains by trading products for sums: images and kernels
 
 All of it is linear in the image and in the kernel, so each way to convolve is three functions that
 are one another's derivatives: the convolution, its adjoint, and the gradient of its kernel. They
-can be derived as often as wanted, and keep nothing but their arguments. In float32, rounding errors
-are about ten times those of the direct sum, 3·10⁻⁶ of the result's size.
+can be derived as often as wanted, keep nothing but their arguments, and compute no gradient that a
+pass back through them is not made for. In float32, rounding errors are about ten times those of the
+direct sum, 3·10⁻⁶ of the result's size.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from progan.transforms import HALVES, Scheme
+from progan.wanted import link, wanted
 
 # What is transformed before it is multiplied: products are efficient when they are large.
 _PART_BYTES = 2**26
@@ -75,7 +77,7 @@ def convolve(scheme: Scheme, x: Tensor, weights: Tensor, bias: Tensor) -> Tensor
     Returns:
         [N, D, H', W'].
     """
-    found = _apply(_Convolution, scheme, _channels_last(x), weights)
+    found = _apply(_Convolution, scheme, _channels_last(x), link(weights))
     return found.add_(bias).permute(0, 3, 1, 2)
 
 
@@ -91,7 +93,7 @@ def convolve_adjoint(scheme: Scheme, y: Tensor, weights: Tensor, bias: Tensor) -
     Returns:
         [N, C, H', W'].
     """
-    found = _apply(_Adjoint, scheme, _channels_last(y), weights)
+    found = _apply(_Adjoint, scheme, _channels_last(y), link(weights))
     return found.add_(bias).permute(0, 3, 1, 2)
 
 
@@ -117,7 +119,7 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         x, weights = ctx.saved_tensors
         y = gradients[0].contiguous()
-        _, of_x, of_weights = ctx.needs_input_grad
+        of_x, of_weights = wanted(ctx)
         return (
             None,
             _apply(_Adjoint, ctx.scheme, y, weights) if of_x else None,
@@ -144,7 +146,7 @@ class _Adjoint(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         y, weights = ctx.saved_tensors
         x = gradients[0].contiguous()
-        _, of_y, of_weights = ctx.needs_input_grad
+        of_y, of_weights = wanted(ctx)
         return (
             None,
             _apply(_Convolution, ctx.scheme, x, weights) if of_y else None,
@@ -171,7 +173,7 @@ class _Kernel(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         x, y = ctx.saved_tensors
         weights = gradients[0].contiguous()
-        _, of_x, of_y = ctx.needs_input_grad
+        of_x, of_y = wanted(ctx)
         return (
             None,
             _apply(_Adjoint, ctx.scheme, y, weights) if of_x else None,

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from progan.wanted import link, wanted
+
 Pass = Callable[[Tensor], Tensor]
 
 
@@ -31,17 +33,9 @@ def recomputed(run: Pass, x: Tensor, weights: Sequence[Tensor], at_once: int) ->
         What can be derived twice.
     """
     apply: Any = _Pass.apply
-    # Links, for of what hangs on a link the engine tells whether it is wanted; of a leaf, it does
-    # not, and derivatives by weights that nobody asked for would be computed.
-    links = [weight.view_as(weight) for weight in weights]
-    parts = torch.split(x.view_as(x), at_once)
+    links = [link(weight) for weight in weights]
+    parts = torch.split(link(x), at_once)
     return torch.cat([apply(run, weights, some, *links) for some in parts])
-
-
-def _wanted(ctx: Any) -> list[bool]:
-    """Say which of the tensors that went into a function are to get a derivative now."""
-    ask = torch._C._will_engine_execute_node
-    return [node is not None and ask(node) for node, _ in ctx.next_functions]
 
 
 class _Pass(torch.autograd.Function):
@@ -57,51 +51,51 @@ class _Pass(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        wanted = _wanted(ctx)
+        now = wanted(ctx)
         apply: Any = _Derivatives.apply
-        found = iter(apply(ctx.run, ctx.weights, wanted, gradients[0], *ctx.saved_tensors))
-        return None, None, *(next(found) if some else None for some in wanted)
+        found = iter(apply(ctx.run, ctx.weights, now, gradients[0], *ctx.saved_tensors))
+        return None, None, *(next(found) if some else None for some in now)
 
 
 class _Derivatives(torch.autograd.Function):
-    """The derivatives of Σ g·y by those of x and w that are wanted, as functions of g, x and w."""
+    """The derivatives of Σ g·y by some of x and w, as functions of g, x and w."""
 
     @staticmethod
     def forward(
         ctx: Any,
         run: Pass,
         weights: Sequence[Tensor],
-        wanted: Sequence[bool],
+        some: Sequence[bool],
         g: Tensor,
         x: Tensor,
         *links: Tensor,
     ) -> tuple[Tensor, ...]:
-        ctx.run, ctx.weights, ctx.wanted = run, weights, wanted
+        ctx.run, ctx.weights, ctx.some = run, weights, some
         ctx.save_for_backward(g, x)
-        return _derivatives(run, wanted, g, x.detach().requires_grad_(wanted[0]), weights)
+        return _derivatives(run, some, g, x.detach().requires_grad_(some[0]), weights)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         g, x = (tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
-        wanted = _wanted(ctx)
-        first = _derivatives(ctx.run, ctx.wanted, g, x, ctx.weights, again=True)
+        now = wanted(ctx)
+        first = _derivatives(ctx.run, ctx.some, g, x, ctx.weights, again=True)
         # What is piecewise linear has a first derivative that does not know of x.
         pairs = [(f, by) for f, by in zip(first, gradients, strict=True) if f.requires_grad]
         found = iter(
             torch.autograd.grad(
                 [f for f, _ in pairs],
-                [t for t, some in zip((g, x, *ctx.weights), wanted, strict=True) if some],
+                [t for t, some in zip((g, x, *ctx.weights), now, strict=True) if some],
                 [by for _, by in pairs],
                 allow_unused=True,
             )
         )
-        return None, None, None, *(next(found) if some else None for some in wanted)
+        return None, None, None, *(next(found) if some else None for some in now)
 
 
 def _derivatives(
     run: Pass,
-    wanted: Sequence[bool],
+    asked: Sequence[bool],
     g: Tensor,
     x: Tensor,
     weights: Sequence[Tensor],
@@ -111,5 +105,5 @@ def _derivatives(
     """Give those derivatives; `again` if they are to be derived once more."""
     with torch.enable_grad():
         y = run(x)
-        by = [t for t, some in zip((x, *weights), wanted, strict=True) if some]
+        by = [t for t, some in zip((x, *weights), asked, strict=True) if some]
         return torch.autograd.grad(y, by, g, create_graph=again, materialize_grads=True)

@@ -139,7 +139,8 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(self.config, Stream(self.data, seed=self.config.seed), device=self.device)
-        checkpoints = Checkpoints(self.folder / "checkpoints", keep=1)
+        # A state lands before the note of it: until that has landed too, the one before counts.
+        checkpoints = Checkpoints(self.folder / "checkpoints", keep=2)
         curve, spent = self._take_up(trainer, checkpoints)
         advance(round(spent))
         told = round(spent)
@@ -184,13 +185,15 @@ class Run:
     ) -> tuple[list[dict[str, Any]], float]:
         """Go on where an earlier start of the run was broken off; gives its curve and its cost."""
         known = self._read(self.folder / "progress.json")
-        newest = checkpoints.newest()
-        if known is None or newest is None:
+        noted = -1 if known is None else known["curve"][-1]["nimg"]
+        found = [path for path in checkpoints.all() if int(path.stem) == noted]
+        # Later states, of which no cost is known, would be taken for newer than those to come.
+        for path in checkpoints.all():
+            if path not in found:
+                path.unlink()
+        if known is None or not found:
             return [], 0.0
-        # A checkpoint lands before the note of it, which a crash may have kept away.
-        if newest[1] != known["curve"][-1]["nimg"]:
-            return [], 0.0
-        trainer.restore(*newest)
+        trainer.restore(*checkpoints.read(found[0]))
         return list(known["curve"]), float(known["spent"])
 
     def _clock(self) -> float:

@@ -150,7 +150,8 @@ def search(
         if strength == 0:  # With noise, the distance is that of another latent.
             better = distances.detach() < best
             best = torch.where(better, distances.detach(), best)
-            kept[better] = latents.detach()[better]
+            # Not in place: who was given an earlier state has this very memory.
+            kept = torch.where(better[:, None], latents.detach(), kept)
         yield Found(kept.cpu().numpy(), best.cpu().numpy(), images.detach())
         if step == steps:
             return

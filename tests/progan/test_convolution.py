@@ -1,6 +1,8 @@
 """Convolutions with fewer multiplications, against plain ones."""
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -121,6 +123,48 @@ def test_a_training_step_of_wide_networks(monkeypatch: pytest.MonkeyPatch) -> No
     for name, expected in plain_gradients.items():
         scale = float(expected.abs().max())
         torch.testing.assert_close(gradients[name], expected, rtol=0, atol=1e-9 * scale, msg=name)
+
+
+def test_no_gradients_are_computed_but_those_that_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(convolution, "_FEWEST_MAPS", 4)
+    monkeypatch.setattr(convolution, "_FEWEST_MAPS_BY_SIDE", 4)
+    counts: Counter[str] = Counter()
+    for function in (convolution._Convolution, convolution._Adjoint, convolution._Kernel):
+
+        def counted(
+            *given: object, forward: Any = function.forward, name: str = function.__name__
+        ) -> Tensor:
+            counts[name] += 1
+            found: Tensor = forward(*given)
+            return found
+
+        monkeypatch.setattr(function, "forward", staticmethod(counted))
+
+    def since() -> dict[str, int]:
+        found = dict(counts)
+        counts.clear()
+        return found
+
+    generator = Generator(resolution=8, fmap_base=64, fmap_max=8, latent_size=8)
+    critic = Critic(resolution=8, fmap_base=64, fmap_max=8)
+    layers = 2  # of each network
+    with generator.shared_weights() as of_generator, critic.shared_weights() as of_critic:
+        images = draw(4, 3, 8, 8, dtype=torch.float32).requires_grad_()
+        scores = critic(images)
+        assert since() == {"_Convolution": layers}
+        (slopes,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+        assert since() == {"_Adjoint": layers}
+        torch.autograd.grad(slopes.square().sum(), of_critic.used, allow_unused=True)
+        # By the kernels of both directions, since the minibatch standard deviation bends.
+        assert since() == {"_Convolution": layers, "_Adjoint": layers, "_Kernel": 2 * layers}
+        # What the generator learns takes the way back through the critic, and leaves it alone.
+        fakes = generator(draw(4, 8, dtype=torch.float32))
+        score = critic(fakes).sum()
+        counts.clear()
+        torch.autograd.grad(score, of_generator.used)
+        assert counts["_Kernel"] == layers
 
 
 def test_where_it_pays() -> None:

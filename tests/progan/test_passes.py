@@ -3,6 +3,7 @@
 PyTorch's own compiler is left out, for it takes minutes; what is recorded here runs as it is.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,9 @@ from torch.fx import GraphModule
 
 from progan import adversarial
 from progan.errors import ProganError
+from progan.memory_need import Count
 from progan.passes import Compiled, Direct
+from progan.splitting import Split
 from progan.training import Trainer
 from tests.progan.making import Patterns, small_config
 from tests.progan.making import one_thread as one_thread
@@ -32,10 +35,15 @@ class Counting(Compiled):
         return len(self._known)
 
 
-def trained(rounds: int, passes: Direct | Compiled, **changes: Any) -> Trainer:
+def trained(
+    rounds: int,
+    passes: Direct | Compiled,
+    splits: Mapping[int, Split] | None = None,
+    **changes: Any,
+) -> Trainer:
     """A trainer after some rounds of a schedule that fades level 3 in at once."""
     config = small_config(resolution=8, fade_kimg="0.064", hold_kimg="0.016", **changes)
-    trainer = Trainer(config, Patterns(classes=config.label_size), passes=passes)
+    trainer = Trainer(config, Patterns(classes=config.label_size), passes=passes, splits=splits)
     for _ in range(rounds):
         trainer.round()
     trainer.check()
@@ -66,6 +74,28 @@ def test_recorded_passes_give_the_same_numbers_whatever_is_chosen(changes: dict[
     direct, compiled = trained(1, Direct(), **changes), trained(1, Compiled(as_recorded), **changes)
     for name, tensor in direct.state().items():
         assert torch.allclose(compiled.state()[name], tensor, rtol=1e-5, atol=1e-7), name
+
+
+@pytest.mark.parametrize("split", [Split(2), Split(1, 3), Split(2, 1)], ids=str)
+def test_recorded_passes_give_the_same_bits_of_a_minibatch_that_is_split(split: Split) -> None:
+    splits = {2: split, 3: split}
+    direct = trained(2, Direct(), splits, minibatch_repeats=1)
+    compiled = trained(2, Compiled(as_recorded), splits, minibatch_repeats=1)
+    for name, tensor in direct.state().items():
+        assert torch.equal(compiled.state()[name], tensor), name
+
+
+def test_recorded_passes_keep_nothing_of_what_they_compute_again() -> None:
+    def peak(split: Split) -> int:
+        config = small_config(resolution=32, fade_kimg="0", hold_kimg="0")
+        passes = Compiled(as_recorded)
+        trainer = Trainer(config, Patterns(), passes=passes, splits={5: split})
+        trainer.step(trainer.stage, 0)  # to record takes more
+        with Count() as count:
+            trainer.step(trainer.stage, 8)
+        return int(count.peak)
+
+    assert peak(Split(2, 1)) < 0.5 * peak(Split(2)) < 0.3 * peak(Split())
 
 
 def test_an_objective_that_draws_by_itself_is_refused_and_not_frozen(

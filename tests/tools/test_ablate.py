@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from datasets.pyramid import Dataset
-from progan.checkpoint import read_model
+from progan.checkpoint import Checkpoints, read_model
 from progan.training import Trainer
 from tests.progan.making import one_thread as one_thread
 from tests.tools.conftest import Tool
@@ -92,8 +93,9 @@ def test_variants_are_trained_measured_and_laid_side_by_side(
     assert "holds a run of other settings (config kimg: 0.24, not 0.32)" in other.err
 
 
+@pytest.mark.parametrize("between", [False, True], ids=["a round", "state and note"])
 def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
-    tool: Tool, faces: Dataset, monkeypatch: pytest.MonkeyPatch
+    tool: Tool, faces: Dataset, monkeypatch: pytest.MonkeyPatch, between: bool
 ) -> None:
     words = ("--seeds", "3", "--kimg", "0.32", "--images", "16", "--points", "3", "--variant",
              f"a:{TINY}")  # fmt: skip
@@ -105,8 +107,18 @@ def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
             raise KeyboardInterrupt
         usual(trainer)
 
+    save = Checkpoints.save
+
+    def saving(checkpoints: Checkpoints, tensors: dict[str, torch.Tensor], nimg: int) -> None:
+        save(checkpoints, tensors, nimg)
+        if nimg == 224:
+            raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "round", stopping)
+        if between:
+            patch.setattr(Checkpoints, "save", saving)
+        else:
+            patch.setattr(Trainer, "round", stopping)
         ended = tool("ablate", faces.path, "broken", *words)
     assert (ended.status, names(Path("broken"))) == (1, ["ablation.json", "runs"])
     rounds = []
@@ -117,7 +129,8 @@ def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
 
     monkeypatch.setattr(Trainer, "round", noted)
     assert tool("ablate", faces.path, "broken", *words).status == 0
-    assert rounds[0] == 224  # two thirds, at the end of a round of 32 images
+    # One third or two, at the end of a round of 32 images.
+    assert rounds[0] == (128 if between else 224)
     straight, broken = (Path(n) / "runs" / "a-seed3" for n in ("straight", "broken"))
     for name in ("generator.safetensors", "samples.png", "result.json"):
         assert (straight / name).read_bytes() == (broken / name).read_bytes(), name

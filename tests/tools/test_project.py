@@ -33,8 +33,13 @@ def test_a_picture_of_the_generators_own_is_found_again(space: PixelSpace | Crit
     generator = small_generator()
     with torch.no_grad():
         targets = generator(torch.from_numpy(latents_of_seeds(SEEDS, generator.latent_size)))
-    states = list(search(generator, space, targets, steps=150, seed=0))
+    states, then = [], []
+    for state in search(generator, space, targets, steps=150, seed=0):
+        states.append(state)
+        then.append(state.latents.copy())
     assert len(states) == 151
+    # What was given stays as it was while the search goes on.
+    assert all(np.array_equal(s.latents, t) for s, t in zip(states, then, strict=True))
     first, last = states[0], states[-1]
     # Eight dimensions are few: the search arrives, from beginnings that are another picture.
     assert (last.distances < first.distances / 20).all()
