@@ -8,7 +8,8 @@ asks cannot give two images scores that lie farther apart than the images do, an
 [-1, 1] lie farther apart than 2·√C·2**L for C channels of 2**L pixels. Scores beyond that mean that
 the penalty does not hold the critic any more, or that the generator's images have left all bounds.
 So does a penalty above its weight: the gradients' lengths are off by more than the length that is
-asked for. So do class terms ten times as large as guessing would make them.
+asked for. So do class terms ten times as large as guessing would make them. R1 and R2 ask for no
+length, so that under these no score is too far from another.
 
 *The critic has collapsed*: for five windows and ten thousand images, the gradients are on average
 not half as long as asked, or more than twice as long. It teaches nothing any more, or nonsense.
@@ -187,7 +188,8 @@ class Detector:
             return f"{window.skipped:.0f} of {window.steps:.0f} steps had to be skipped"
         level = scalars.get("progress/level")
         real, fake = window.mean("scores/real"), window.mean("scores/fake")
-        if level is not None and real is not None and fake is not None:
+        bounded = config.objective == "wasserstein" and config.penalty_weight > 0
+        if bounded and level is not None and real is not None and fake is not None:
             bound = config.penalty_target * 2 * math.sqrt(config.num_channels) * 2.0**level
             if abs(real - fake) > bound:
                 return (

@@ -157,6 +157,19 @@ def test_what_is_asked_for_is_the_configurations() -> None:
     assert course(Detector(many), {"loss/class_of_reals": 70.0}, begin=0, end=9000) is not None
 
 
+@pytest.mark.parametrize("objective", ["logistic", "relativistic"])
+def test_scores_have_no_bound_where_nothing_asks_for_a_length_of_gradients(objective: str) -> None:
+    far = {"scores/real": 5 * BOUND, "scores/fake": -5 * BOUND}
+    assert (
+        course(Detector(Config(resolution=32, objective=objective)), far, begin=0, end=20_000)
+        is None
+    )
+    assert (
+        course(Detector(Config(resolution=32, penalty_weight=0)), far, begin=0, end=20_000) is None
+    )
+    assert course(Detector(Config(resolution=32)), far, begin=0, end=20_000) is not None
+
+
 def test_steps_that_are_skipped_over_and_over_are_told_of() -> None:
     def skipping(share: float, begin: float = 0.0) -> Divergence | None:
         detector = Detector(small_config())
