@@ -11,6 +11,7 @@ import pytest
 
 import train
 from datasets import locking
+from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints, read_model
 from progan.errors import ProganError
 from progan.parallel import Processes
@@ -149,7 +150,7 @@ def test_a_run_that_another_training_has_just_begun_is_left_alone(
     # Between the first look and the lock.
     with (
         pytest.raises(ProganError, match="give the command again"),
-        train._only_training(tmp_path / "run", None, Processes()),
+        train._only_training(tmp_path / "run", Dataset.open(dataset), None, Processes()),
     ):
         pass
 

@@ -13,6 +13,7 @@ from datasets.progress import progress
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints
 from progan.estimate import measure
+from progan.run_record import read_record
 from progan.runs import earlier_datasets, imported_from
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
@@ -125,6 +126,7 @@ def saving(data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace) -> Sa
         dataset=dataset,
         origin=imported_from(run),
         earlier=earlier,
+        record=read_record(run),
     )
 
 
