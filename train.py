@@ -314,9 +314,11 @@ def _only_training(
         yield
         return
     from progan.checkpoint import clear_parts
+    from tools.given_up import refuse_if_given_up
     from tools.run_lock import only_training
 
     with only_training(run):
+        refuse_if_given_up(run)
         if config_text(run) != begun_before:
             raise ProganError(
                 f"another training has just been at work in {run}: give the command again"
@@ -425,6 +427,7 @@ def _train(
     from progan.runs import read_rollbacks
     from progan.training import Trainer, train
     from tools.fitting import splits_that_fit
+    from tools.given_up import give_up
     from tools.observers import bring_observers
 
     stop = StopSignals(processes)
@@ -497,9 +500,12 @@ def _train(
             again = on_divergence == "rollback" and trainer.attempts.count < rollbacks
             go_back_together(diverged, trainer, run, observers, checkpoints, again=again)
             if not again:
-                raise why_it_stopped(diverged, trainer, run, data, on_divergence) from None
+                why = why_it_stopped(diverged, trainer, run, data, on_divergence)
+                if processes.rank == 0:
+                    give_up(run, str(why))
+                raise why from None
             if processes.rank == 0:
-                observers = bring_observers(trainer, data, run, checkpoints, pace)
+                observers = bring_observers(trainer, data, run, checkpoints, pace, before=observers)
     if processes.rank == 0:
         if finished:
             click.echo(f"Trained to {trainer.nimg / 1000:g} kimg. The generator: "
