@@ -198,7 +198,7 @@ def test_settings_that_were_damaged_or_lost_come_back(
     place = tmp_path / "run"
     config = place / "config.json"
     run(tmp_path, dataset, place, *HALF)
-    whole = config.read_bytes()
+    whole = json.loads(config.read_text())
     if damage == "learning_rate":
         another_digit(config, damage, '"0.002"', '"0.003"')
     elif damage == "kimg":
@@ -213,7 +213,7 @@ def test_settings_that_were_damaged_or_lost_come_back(
     assert config.exists() is (bad is not None)
     said = run(tmp_path, dataset, place)
     assert f"Warning: {config} is " in said and "already trained to 0.128 kimg" in said
-    assert config.read_bytes() == whole
+    assert json.loads(config.read_text()) == whole
     aside = place / "config.json.damaged"
     assert (aside.read_bytes() if aside.exists() else None) == bad
     said = run(tmp_path, dataset, place, *WHOLE)

@@ -27,6 +27,7 @@ FAMILIES: dict[type[Trial], Sequence[str]] = {
     Trial: tuple(trials.KINDS),
     TrialOfTwo: tuple(trials_of_two.KINDS),
 }
+_TURN = 3
 ALL_KINDS = [kind for kinds in FAMILIES.values() for kind in kinds]
 
 
@@ -55,16 +56,18 @@ def torture(
     with progress("Faults", total=faults, unit="faults") as bar:
         while sum(each.total() for each in told.values()) < faults:
             # The rarest so far, so that all kinds have their turn; what cannot happen on this
-            # machine has its turn like the others.
-            first = _rarest(draw, ALL_KINDS, tried)
-            family = next(each for each, kinds in FAMILIES.items() if first in kinds)
+            # machine has its turn too.
+            kind = _rarest(draw, ALL_KINDS, tried)
+            family = next(each for each, kinds in FAMILIES.items() if kind in kinds)
             trial = family(likes[family], f"trial-{begun}", draw)
             begun += 1
             happened = []
-            kind = first
             for _ in range(draw.choice((1, 2, 3))):
-                tried[kind] += 1
-                if outcome := trial.inflict(kind):
+                outcome = trial.inflict(kind)
+                # What did not come about, such as damage to what is not there yet, has its turn
+                # again the sooner.
+                tried[kind] += _TURN if outcome else 1
+                if outcome:
                     happened.append((kind, outcome))
                 kind = _rarest(draw, FAMILIES[family], tried)
             impossible |= trial.impossible
@@ -77,7 +80,7 @@ def torture(
 def _rarest(draw: random.Random, kinds: Sequence[str], tried: Counter[str]) -> str:
     """Draw one of the kinds that were tried least."""
     least = min(tried[kind] for kind in kinds)
-    return draw.choice([kind for kind in kinds if tried[kind] <= least + 1])
+    return draw.choice([kind for kind in kinds if tried[kind] <= least + _TURN])
 
 
 def table(told: Mapping[str, Counter[str]], impossible: Mapping[str, str]) -> str:
