@@ -308,6 +308,7 @@ def train_on_a_small_disk(most: int, run: Path, kept: Path, *words: object) -> N
     """
     before = kept.with_name(f"{kept.name}-before")
     run.mkdir(exist_ok=True)
+    shutil.rmtree(before, ignore_errors=True)
     shutil.copytree(run, before)
     options = f"size={most}".encode()
     mount_for_oneself((b"tmpfs", os.fsencode(run), b"tmpfs", 0, options))

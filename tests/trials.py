@@ -39,7 +39,7 @@ from tests.starting import Started, start, train_py
 from tests.tiny_runs import WHOLE, prepared
 
 _DAY = 86400.0
-_PAGE = 4096
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 # Seconds for a training of one second, on however busy a machine.
 PATIENCE = 1800.0
 _SHOWN = "loss/critic"
@@ -168,14 +168,15 @@ class Trial:
     def ended(self, started: Started, expected: set[int]) -> tuple[int, str]:
         """Wait for a training's end; give status and what it said."""
         (status,) = started.statuses(PATIENCE)
-        return self.judged(status, started.said(0), expected)
+        said = started.said(0)
+        if status == 1:
+            self.require(said.splitlines()[-1].startswith("Error: "), said)
+        return self.judged(status, said, expected)
 
     def judged(self, status: int | None, said: str, expected: set[int]) -> tuple[int, str]:
         """See that a training ended as it may, and said what it must; give both."""
         self.require(status in expected, f"status {status} and not {expected}: {said}")
         self.require("Traceback" not in said, said)
-        if status == 1:
-            self.require(said.splitlines()[-1].startswith("Error: "), said)
         if self.damaged and "Continue at" in said:
             for name in self.damaged:
                 warned = f"{name} is damaged" in said and f"set aside as {name}.damaged" in said

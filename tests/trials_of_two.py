@@ -35,6 +35,8 @@ _FROZEN_SECONDS = 14.0
 _LEFT_SECONDS, _NOT_BEGUN_SECONDS = 300.0, 8.0
 # What torchrun gives a process between SIGTERM and SIGKILL.
 _TORCHRUN_SECONDS = 30.0
+# How processes may end; until the program is ready for it, SIGTERM ends it as any other.
+_UNDONE = {0, 1, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM}
 _OF_TWO = " in one of two"
 
 
@@ -80,10 +82,15 @@ class TrialOfTwo(Trial):
         """Wait for the end of all processes; give status of the first, and what it said."""
         self.see_that_all_end(started)
         statuses = started.statuses(PATIENCE)
-        for rank in range(1, self.count):
+        last = []
+        for rank in range(self.count):
             said = started.said(rank)
             self.require(statuses[rank] in expected, f"status {statuses[rank]}: {said}")
             self.require("Traceback" not in said, said)
+            last += said.splitlines()[-1:]
+        if 1 in statuses:
+            told = any(line.startswith(("Error: ", "Stopped.")) for line in last)
+            self.require(told or -signal.SIGTERM in statuses, str(last))
         status, said = self.judged(statuses[0], started.said(0), expected)
         if self.count != self.like.processes and ("Begin:" in said or "Continue at" in said):
             self.mixed = True
@@ -145,7 +152,7 @@ class TrialOfTwo(Trial):
         fault = Fault(what, self.draw.randint(first, last))
         self.history[-1] += f" {fault.at}"
         started = self.begin(train_with, fault, self.run, None, clock, *self.words)
-        status, _ = self.ended(started, {0, 1, -signal.SIGKILL, 128 + signal.SIGTERM})
+        status, _ = self.ended(started, _UNDONE)
         if status == -signal.SIGKILL:
             return "killed, and the other ended with a sentence"
         return "both ended with a sentence and status 1" if status == 1 else None
@@ -160,9 +167,7 @@ class TrialOfTwo(Trial):
         for rank in to:
             if started.processes[rank].is_alive():
                 os.kill(started.pid(rank), number)
-        # Until the program is ready for it, SIGTERM ends it as any other.
-        allowed = {0, 1, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM}
-        status, said = self.ended(started, allowed)
+        status, said = self.ended(started, _UNDONE)
         if status == 0 and "Stopped at" not in said:
             return None
         if number == signal.SIGTERM:
