@@ -178,7 +178,7 @@ class CriticDetector:
     @property
     def side(self) -> int:
         """Height and width of the images that it judges, in pixels."""
-        return 2**self._critic.level
+        return int(2**self._critic.level)
 
     def features(self, images: Pixels) -> Features:
         """Give the features of images, uint8 [N, H, W, C] -> float32 [N, D].
