@@ -15,7 +15,7 @@ from datasets.landing import clear_unlanded
 from progan.config import PRECISIONS, PRESETS, Config
 from progan.errors import ProganError
 from tools.rollback import go_back_together, why_it_stopped
-from tools.run_config import begin, config_text, settle_config
+from tools.run_config import begin, config_text, mend_config, settle_config
 from tools.stopping import StopSignals, asked_to_stop
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def main(
             watch_memorization=watch_memorization,
             end_where_copying_begins=on_copying == "stop",
         )
-        with _only_training(run, begun_before, processes):
+        with _only_training(run, data, begun_before, processes):
             _train(
                 config,
                 data,
@@ -306,15 +306,19 @@ def main(
 
 
 @contextmanager
-def _only_training(run: Path, begun_before: bytes | None, processes: "Processes") -> Iterator[None]:
-    """Keep other trainings out of RUN, and clear away what a killed one left half-written."""
+def _only_training(
+    run: Path, data: "Dataset", begun_before: bytes | None, processes: "Processes"
+) -> Iterator[None]:
+    """Keep other trainings out of RUN, and mend there what a killed one, or a disk, has left."""
     if processes.rank != 0:  # may be on a machine where there is no RUN
         yield
         return
     from progan.checkpoint import clear_parts
+    from tools.given_up import refuse_if_given_up
     from tools.run_lock import only_training
 
     with only_training(run):
+        refuse_if_given_up(run)
         if config_text(run) != begun_before:
             raise ProganError(
                 f"another training has just been at work in {run}: give the command again"
@@ -323,6 +327,7 @@ def _only_training(run: Path, begun_before: bytes | None, processes: "Processes"
             clear_unlanded(folder)
         for folder in (run, run / "checkpoints"):
             clear_parts(folder)
+        mend_config(run, data)
         yield
 
 
@@ -392,10 +397,6 @@ def _device(name: str, processes: "Processes") -> "torch.device":
     return device
 
 
-def _warn(sentence: str) -> None:
-    click.echo(f"Warning: {sentence}", err=True)
-
-
 def _places(device: "torch.device", count: int) -> str:
     """Say where the processes compute."""
     if count == 1:
@@ -422,9 +423,11 @@ def _train(
     from progan.checkpoint import Checkpoints
     from progan.divergence import Diverged
     from progan.passes import Compiled, Direct
+    from progan.run_record import refuse_other_settings
     from progan.runs import read_rollbacks
     from progan.training import Trainer, train
     from tools.fitting import splits_that_fit
+    from tools.given_up import give_up
     from tools.observers import bring_observers
 
     stop = StopSignals(processes)
@@ -432,7 +435,9 @@ def _train(
         run / "checkpoints", keep=pace.keep, milestone_kimg=pace.milestone_kimg
     )
     # The other processes may be on machines where there is no RUN.
-    newest = checkpoints.newest(_warn) if processes.rank == 0 else None
+    newest = checkpoints.newest(door.warn) if processes.rank == 0 else None
+    if newest is not None:
+        refuse_other_settings(config, checkpoints.path(newest[1]), run)
     nimg = processes.tell(0 if newest is None else newest[1])
     splits = splits_that_fit(config, device, thrift, processes, nimg)
     stream = Stream(data, seed=config.seed)
@@ -473,7 +478,7 @@ def _train(
         if enough:
             click.echo(f"{sentence}.")
         else:
-            _warn(f"{sentence}: that will not be enough to the end. Keep fewer, or make room.")
+            door.warn(f"{sentence}: that will not be enough to the end. Keep fewer, or make room.")
         begin(run, config, data, trainer.nimg)
         only_warn = on_divergence == "warn"
         observers = bring_observers(trainer, data, run, checkpoints, pace, only_warn=only_warn)
@@ -495,9 +500,12 @@ def _train(
             again = on_divergence == "rollback" and trainer.attempts.count < rollbacks
             go_back_together(diverged, trainer, run, observers, checkpoints, again=again)
             if not again:
-                raise why_it_stopped(diverged, trainer, run, data, on_divergence) from None
+                why = why_it_stopped(diverged, trainer, run, data, on_divergence)
+                if processes.rank == 0:
+                    give_up(run, str(why))
+                raise why from None
             if processes.rank == 0:
-                observers = bring_observers(trainer, data, run, checkpoints, pace)
+                observers = bring_observers(trainer, data, run, checkpoints, pace, before=observers)
     if processes.rank == 0:
         if finished:
             click.echo(f"Trained to {trainer.nimg / 1000:g} kimg. The generator: "

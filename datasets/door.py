@@ -108,6 +108,11 @@ def _status(command: click.Command, errors: tuple[type[Exception], ...]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def warn(sentence: str) -> None:
+    """Tell the user of what is not as it should be, and is gone on from."""
+    click.echo(f"Warning: {sentence}", err=True)
+
+
 def _failed(message: str) -> int:
     click.echo(f"Error: {' '.join(message.splitlines())}", err=True)
     return 1

@@ -4,10 +4,11 @@ Nothing here is a pickle: reading a file never runs code from it, and what a fil
 checked against the tensors that it really holds before any memory is given to it.
 """
 
+import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from progan.networks import Generator
 MODEL_NAME = "generator.safetensors"
 # Version 1 had no checksum.
 _FORMAT_VERSION = 2
+# What a checkpoint says of its run. It must come after the checksum in the order of letters.
+_RUN = "run"
 
 
 def write_atomically(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -78,20 +81,11 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     if not path.is_file():
         raise ProganError(f"there is no file {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get(sealed.METADATA_KEY, "null"))
-            if isinstance(metadata, dict) and sealed.has_checksum(metadata):
-                sealed.check(path, metadata)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, RecursionError) as error:
-        raise DamagedFile(
-            f"{path} is damaged or not a safetensors file ({str(error)[:200]})"
-        ) from None
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-        raise DamagedFile(f"{path} is damaged: the disk cannot read it any more") from None
+    with _readable(path), safe_open(path, framework="pt") as file:
+        metadata = _metadata(file)
+        if isinstance(metadata, dict) and sealed.has_checksum(metadata):
+            sealed.check(path, metadata)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if not isinstance(metadata, dict) or metadata.get("kind") != kind:
         raise DamagedFile(f"{path} is not a {kind} of this program")
     version = metadata.get("format_version")
@@ -102,6 +96,26 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if version == _FORMAT_VERSION and not sealed.has_checksum(metadata):
         raise DamagedFile(f"{path} is damaged (its checksum is missing)")
     return tensors, metadata
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged file raises into a sentence."""
+    try:
+        yield
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise DamagedFile(
+            f"{path} is damaged or not a safetensors file ({str(error)[:200]})"
+        ) from None
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise DamagedFile(f"{path} is damaged: the disk cannot read it any more") from None
+
+
+def _metadata(file: Any) -> Any:
+    """Read the JSON value that an open safetensors file holds of this program's."""
+    return json.loads((file.metadata() or {}).get(sealed.METADATA_KEY, "null"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,16 +291,27 @@ class Checkpoints:
         """List the checkpoints, the oldest first."""
         return sorted(self.folder.glob("[0-9]" * 12 + ".safetensors"))
 
-    def save(self, tensors: Mapping[str, Tensor], nimg: int) -> Path:
+    def path(self, nimg: int) -> Path:
+        """Give the place of the state after so many images, whether it is there or not."""
+        return self.folder / f"{nimg:012d}.safetensors"
+
+    def save(
+        self, tensors: Mapping[str, Tensor], nimg: int, run: Mapping[str, Any] | None = None
+    ) -> Path:
         """Write a state and remove the oldest ones.
+
+        Args:
+            tensors: the state.
+            nimg: images shown.
+            run: what the run says of itself, JSON values, for when config.json is lost.
 
         Raises:
             OSError: it cannot be written; the older ones stay.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{nimg:012d}.safetensors"
+        path = self.path(nimg)
         metadata = {"kind": "checkpoint", "format_version": _FORMAT_VERSION, "nimg": nimg}
-        write_atomically(path, tensors, metadata)
+        write_atomically(path, tensors, metadata | ({} if run is None else {_RUN: dict(run)}))
         older = self.all()
         kept = self._milestones(older)
         if self.doubtful_since is not None:
@@ -307,13 +332,14 @@ class Checkpoints:
         return set(first.values())
 
     def newest(
-        self, warn: Callable[[str], None] | None = None
+        self, warn: Callable[[str], None] | None = None, *, only_read: bool = False
     ) -> tuple[dict[str, Tensor], int] | None:
         """Read the newest state that is sound: tensors and images shown; None where there is none.
 
         Args:
             warn: takes a sentence for each newer state that is damaged, which is then set aside:
                 renamed, for the user to look at and remove. Without `warn`, nothing is renamed.
+            only_read: rename nothing in any case; the run may be somebody else's.
 
         Raises:
             ProganError: all are damaged, and stay where they are; or a later version of this
@@ -328,10 +354,8 @@ class Checkpoints:
                 continue
             if warn is not None:
                 for bad, why in damaged:
-                    warn(
-                        f"{why}. It is set aside as {_set_aside(bad).name}, and {path.name} takes "
-                        "its place."
-                    )
+                    aside = "" if only_read else f"It is set aside as {set_aside(bad).name}, and "
+                    warn(f"{why}. {aside}{path.name} takes its place.")
             return found
         if damaged:
             first = damaged[0][1]
@@ -360,9 +384,22 @@ class Checkpoints:
             raise DamagedFile(f"{path} does not say how many images were shown")
         return tensors, nimg
 
+    @staticmethod
+    def said(path: Path) -> Any:
+        """Give what `save` was given as `run`; None where it was nothing.
 
-def _set_aside(path: Path) -> Path:
-    """Give a damaged checkpoint a name that is none of a checkpoint."""
+        Only the file's beginning is read, and not compared with its checksum.
+
+        Raises:
+            DamagedFile: it is not such a file.
+        """
+        with _readable(path), safe_open(path, framework="pt") as file:
+            metadata = _metadata(file)
+        return metadata.get(_RUN) if isinstance(metadata, dict) else None
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file of a run a name that nothing reads; the new name is returned."""
     aside = path.with_name(f"{path.name}.damaged")
     number = 2
     while aside.exists():

@@ -1,6 +1,6 @@
 """The networks of a run, out of its checkpoints."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from progan.checkpoint import Checkpoints
 from progan.config import Config
 from progan.errors import ProganError
 from progan.networks import Critic, Generator
+from progan.run_record import NAME, read_record, said_by
 from progan.training import build
 
 Network = TypeVar("Network", Generator, Critic)
@@ -20,24 +21,32 @@ def read_config(run: Path) -> Config:
     """Read what a run is a function of.
 
     Raises:
-        ProganError: the folder is no run directory, or its config.json is damaged.
+        ProganError: the folder is no run directory, or its config.json is damaged and no
+            checkpoint says what it said.
     """
-    path = run / "config.json"
-    if not path.is_file():
-        raise ProganError(f"{run} is not a run directory: it has no config.json")
+    record = read_record(run)
+    if record is None:
+        raise ProganError(f"{run} is not a run directory: it has no {NAME}")
+    return _config(record, run / NAME)
+
+
+def _config(record: dict[str, Any], path: Path) -> Config:
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["config"]
-        return Config.from_json(settings)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return Config.from_json(record["config"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProganError(f"{path} is damaged ({error})") from None
+
+
+def _record_or_nothing(run: Path) -> dict[str, Any]:
+    try:
+        return read_record(run) or {}
+    except (OSError, ProganError):
+        return {}
 
 
 def imported_from(run: Path) -> dict[str, Any] | None:
     """Say which official file a run began with, JSON values; None for one that began by itself."""
-    try:
-        origin = json.loads((run / "config.json").read_text(encoding="utf-8")).get("official")
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return None
+    origin = _record_or_nothing(run).get("official")
     return origin if isinstance(origin, dict) else None
 
 
@@ -51,13 +60,10 @@ def earlier_datasets(run: Path) -> list[dict[str, Any]]:
     Raises:
         ProganError: config.json is damaged.
     """
-    path = run / "config.json"
     try:
-        return _spans(json.loads(path.read_text(encoding="utf-8")).get("earlier_datasets", []))
-    except FileNotFoundError:
-        return []
+        return _spans((read_record(run) or {}).get("earlier_datasets", []))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProganError(f"{path} is damaged ({error})") from None
+        raise ProganError(f"{run / NAME} is damaged ({error})") from None
 
 
 def datasets_until(run: Path, nimg: int, fingerprint: str) -> list[dict[str, Any]]:
@@ -75,14 +81,14 @@ def datasets_until(run: Path, nimg: int, fingerprint: str) -> list[dict[str, Any
         ProganError: config.json is damaged.
     """
     spans = earlier_datasets(run)
-    path = run / "config.json"
-    if path.is_file():
+    record = read_record(run)
+    if record is not None:
         try:
-            last = json.loads(path.read_text(encoding="utf-8"))["dataset"]
+            last = record["dataset"]
             # Networks that were imported have none before the first that they go on with.
             spans += [] if last is None else _spans([{**last, "until_nimg": nimg}])
         except (ValueError, KeyError, TypeError) as error:
-            raise ProganError(f"{path} is damaged ({error})") from None
+            raise ProganError(f"{run / NAME} is damaged ({error})") from None
     found: list[dict[str, Any]] = []
     for span in spans:
         until = min(span["until_nimg"], nimg)
@@ -114,27 +120,28 @@ def _spans(listed: Any) -> list[dict[str, Any]]:
 
 def read_rollbacks(run: Path) -> list[dict[str, Any]]:
     """Say where a run has gone back since it went bad, the earliest first; `nimg` is where to."""
-    try:
-        saved = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        rollbacks = saved.get("rollbacks", [])
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return []
+    rollbacks = _record_or_nothing(run).get("rollbacks", [])
     if not isinstance(rollbacks, list):
         return []
     return [rollback for rollback in rollbacks if isinstance(rollback, dict)]
 
 
-def read_critic(run: Path) -> Critic:
-    """Give the critic of a run's newest checkpoint, standing where it was, for inference.
+def read_critic(run: Path, warn: Callable[[str], None] | None = None) -> Critic:
+    """Give the critic of a run's newest sound checkpoint, standing where it was, for inference.
+
+    Args:
+        run: the run directory; nothing is changed in it.
+        warn: takes a sentence for each newer checkpoint that is damaged.
 
     Raises:
-        ProganError: there is none, or it is damaged.
+        ProganError: there is none, or all are damaged.
     """
-    newest = Checkpoints(run / "checkpoints").all()[-1:]
-    if not newest:
+    checkpoints = Checkpoints(run / "checkpoints")
+    newest = checkpoints.newest(warn, only_read=True)
+    if newest is None:
         raise ProganError(f"{run} has no checkpoint yet")
-    tensors, nimg = Checkpoints.read(newest[0])
-    config = read_config(run)
+    tensors, nimg = newest
+    config = _config_of(checkpoints.path(nimg), run)
     return _standing(_shapes(config)[1], "critic", tensors, config, nimg)
 
 
@@ -145,8 +152,14 @@ def read_average(run: Path, checkpoint: Path) -> tuple[Generator, int]:
         ProganError: it is damaged, or not of this run.
     """
     tensors, nimg = Checkpoints.read(checkpoint)
-    config = read_config(run)
+    config = _config_of(checkpoint, run)
     return _standing(_shapes(config)[2], "average", tensors, config, nimg), nimg
+
+
+def _config_of(checkpoint: Path, run: Path) -> Config:
+    """Read the settings that a checkpoint was made with; of an older one, those of the run."""
+    record = said_by(checkpoint) if checkpoint.is_file() else None
+    return read_config(run) if record is None else _config(record, checkpoint)
 
 
 def _shapes(config: Config) -> tuple[Generator, Critic, Generator]:
@@ -160,7 +173,7 @@ def _shapes(config: Config) -> tuple[Generator, Critic, Generator]:
             return build(config, torch.device("meta"))
     except (RuntimeError, OverflowError, TypeError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise ProganError(f"the run's config.json asks for impossible networks: {reason}") from None
+        raise ProganError(f"the run's settings ask for impossible networks: {reason}") from None
 
 
 def _standing(
@@ -176,7 +189,7 @@ def _standing(
             raise ValueError(part)
         network.load_state_dict(weights, assign=True)
     except (RuntimeError, ValueError):
-        raise ProganError("the checkpoint does not fit the run's config.json") from None
+        raise ProganError("the checkpoint does not fit the run's settings") from None
     stage = config.schedule.at(nimg)
     network.stand(stage.level, stage.fade)
     return network.requires_grad_(False).eval()

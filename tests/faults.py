@@ -13,6 +13,7 @@ import itertools
 import math
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -273,18 +274,50 @@ def train_where_nobody_may_write(run: Path, *words: object) -> None:
 
     Ends with status CANNOT where this process may not arrange that.
     """
-    system = ctypes.CDLL(None, use_errno=True)
     path = os.fsencode(run)
-    new_names, private, bind, again_read_only = 0x00020000, 0x44000, 0x1000, 0x1021
-    refused = (
-        system.unshare(new_names)
-        or system.mount(None, b"/", None, private, None)
-        or system.mount(path, path, None, bind, None)
-        or system.mount(None, path, None, again_read_only, None)
-    )
-    if refused:
-        sys.exit(CANNOT)
+    bind, again_read_only = 0x1000, 0x1021
+    mount_for_oneself((path, path, None, bind, None), (None, path, None, again_read_only, None))
     train_py(*words)
+
+
+def mount_for_oneself(*mounts: tuple[bytes | None, bytes, bytes | None, int, bytes | None]) -> None:
+    """Mount what no other process sees, and what goes with this one.
+
+    Args:
+        mounts: what the system's `mount` is given, one after the other.
+
+    Ends the process with status CANNOT where it may not.
+    """
+    system = ctypes.CDLL(None, use_errno=True)
+    new_names, private = 0x00020000, 0x44000
+    refused = system.unshare(new_names) or system.mount(None, b"/", None, private, None)
+    if refused or any(system.mount(*each) for each in mounts):
+        sys.exit(CANNOT)
+
+
+def train_on_a_small_disk(most: int, run: Path, kept: Path, *words: object) -> None:
+    """Run train.py's command where the run directory lies on a disk of its own, in memory.
+
+    Ends with status CANNOT where this process may not arrange that.
+
+    Args:
+        most: bytes that the disk has, room for what is there already included.
+        run: the run directory, which others do not see changed.
+        kept: where what is there at the end is copied to.
+        words: the command line.
+    """
+    before = kept.with_name(f"{kept.name}-before")
+    run.mkdir(exist_ok=True)
+    shutil.rmtree(before, ignore_errors=True)
+    shutil.copytree(run, before)
+    options = f"size={most}".encode()
+    mount_for_oneself((b"tmpfs", os.fsencode(run), b"tmpfs", 0, options))
+    shutil.copytree(before, run, dirs_exist_ok=True)
+    shutil.rmtree(before)
+    try:
+        train_py(*words)
+    finally:
+        shutil.copytree(run, kept)
 
 
 def train_with_small_files(most: int, *words: object) -> None:

@@ -12,6 +12,8 @@ import torch
 from progan.adversarial import critic_objective
 from progan.checkpoint import Checkpoints, read_model
 from progan.divergence import Detector
+from progan.estimate import measure
+from progan.run_record import said_by
 from progan.runs import read_rollbacks
 from progan.step import Step
 from progan.training import Trainer
@@ -145,9 +147,21 @@ def test_rollbacks_go_further_back_and_end(
 ) -> None:
     run = tmp_path / "run"
     bad_scores(patch, attempts=100)
+    measured = []
+
+    def measure_once(*args: Any) -> Any:
+        measured.append(args)
+        return measure(*args)
+
+    patch("tools.observers.measure", measure_once)
     words = (*TINY, *PACE, "--on-divergence", "rollback", "--rollbacks", "2")
     ended = program(dataset, run, *words)
     assert ended.status == 1
+    # What is known of each level's speed is not measured again.
+    assert len(measured) == 1
+    # The checkpoints know of it, should config.json be lost.
+    said = said_by(Checkpoints(run / "checkpoints").all()[-1])
+    assert said is not None and said["rollbacks"] == read_rollbacks(run)
     assert "the run has gone back 2 times, as often as --rollbacks allows" in ended.err
     assert [(each["nimg"], each["attempt"]) for each in read_rollbacks(run)] == [(240, 1), (192, 2)]
     assert states(run)[-1] <= 240
@@ -222,6 +236,43 @@ def test_all_processes_stop_together_and_one_says_why(dataset: Path, tmp_path: P
     assert started.said(0).count("Error: training has diverged") == 1
     assert started.said(1) == ""
     assert states(tmp_path / "run")[-1] == 240
+
+
+def test_torchrun_does_not_try_again_what_went_bad_for_good(dataset: Path, tmp_path: Path) -> None:
+    words = ("scores", dataset, tmp_path / "run", *TINY, *PACE)
+    mark = tmp_path / "run" / "given-up.json"
+
+    def started(count: int, restarts: int, job: str) -> str:
+        start_ = start(
+            tmp_path,
+            broken_train_py,
+            [words] * count,
+            TORCHELASTIC_RUN_ID=job,
+            TORCHELASTIC_RESTART_COUNT=str(restarts),
+        )
+        assert start_.statuses() == [1] * count, start_.said(0)
+        assert all(start_.said(rank) == "" for rank in range(1, count))
+        return start_.said(0)
+
+    first = started(2, 0, "job")
+    assert "Error: training has diverged" in first and mark.exists()
+    checkpoints = states(tmp_path / "run")
+    for restarts in (1, 2):
+        again = started(2, restarts, "job")
+        assert again == (
+            "Error: started again by torchrun for nothing: "
+            + first.splitlines()[-1].removeprefix("Error: ")
+            + "\n"
+        )
+    assert states(tmp_path / "run") == checkpoints
+    # By hand, or in another job that has lost a process, it is another matter.
+    for restarts, job in ((0, "job"), (1, "another")):
+        assert "Continue at 0.24 kimg" in started(1, restarts, job)
+        assert json.loads(mark.read_text())["job"] == job
+    # Where nothing starts again by itself, there is no mark.
+    alone = start(tmp_path, broken_train_py, [words])
+    assert alone.statuses() == [1] and "Continue at" in alone.said(0)
+    assert not mark.exists()
 
 
 # ---- parts ----

@@ -9,7 +9,9 @@ import torch
 
 from progan.checkpoint import Checkpoints
 from tests.faults import AT_A_CALL, AT_A_WRITE, AT_AN_FSYNC
-from tests.torture import KINDS, Trial, Undisturbed, Violation, table, undisturbed
+from tests.torture import FAMILIES, table
+from tests.trials import KINDS, Trial, Undisturbed, Violation, undisturbed
+from tests.trials_of_two import TrialOfTwo, undisturbed_two
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds open files in /proc")
 
@@ -52,9 +54,10 @@ def killed(like: Undisturbed, seed: str) -> Trial:
 def test_a_run_that_was_killed_outlives_this_too(like: Undisturbed, then: str) -> None:
     trial = killed(like, then)
     outcome = trial.inflict(then)
-    if outcome is None and then == "run directory read-only":
-        pytest.skip("this process may not make anything read-only for its children")
-    if "any time" not in then and then != "file size limited":  # which may be large enough
+    if outcome is None and then in trial.impossible:
+        pytest.skip(trial.impossible[then])
+    # What is limited may be large enough.
+    if "any time" not in then and then not in ("file size limited", "a small disk is full"):
         assert outcome is not None
     trial.end()
 
@@ -75,11 +78,13 @@ def test_what_would_be_lost_is_noticed(like: Undisturbed) -> None:
 
 
 def test_the_table_says_how_often_what_came_of_it() -> None:
-    text = table({"a": Counter({"killed": 2, "ended": 3}), "b": Counter(), "c": Counter({"x": 1})})
+    told = {"a": Counter({"killed": 2, "ended": 3}), "b": Counter(), "c": Counter({"x": 1})}
+    text = table(told | {"d": Counter()}, {"d": "not here"})
     assert text.splitlines()[2:] == [
         "| a | 5 | ended (3); killed (2) |",
         "| b | 0 | – |",
         "| c | 1 | x |",
+        "| d | 0 | not here |",
         "| all | 6 | the same end |",
     ]
 
@@ -87,3 +92,27 @@ def test_the_table_says_how_often_what_came_of_it() -> None:
 def test_all_calls_of_a_run_are_counted(like: Undisturbed) -> None:
     kept = sum(path.is_file() for path in like.run.rglob("*"))
     assert like.counts.calls > like.counts.writes > like.counts.fsyncs > kept
+
+
+@pytest.fixture(scope="module")
+def like_two(like: Undisturbed) -> Undisturbed:
+    return undisturbed_two(like)
+
+
+# With one and with two to go on, whatever is drawn.
+@pytest.mark.parametrize(
+    ("kind", "count"), [("killed after a call in one of two", 2), ("disk full in one of two", 1)]
+)
+def test_a_fault_in_one_of_two_processes_is_outlived(
+    like_two: Undisturbed, kind: str, count: int
+) -> None:
+    trial = TrialOfTwo(like_two, kind.replace(" ", "-"), random.Random(kind), span=_LATE)
+    outcome = trial.inflict(kind)
+    assert outcome is not None and "with a sentence" in outcome
+    trial.end(count)
+    assert trial.mixed is (count == 1)
+
+
+def test_every_kind_of_fault_has_a_family_of_its_own() -> None:
+    one, two = (set(kinds) for kinds in FAMILIES.values())
+    assert one.isdisjoint(two)

@@ -11,9 +11,11 @@ import pytest
 
 import train
 from datasets import locking
+from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints, read_model
 from progan.errors import ProganError
 from progan.parallel import Processes
+from progan.run_record import read_record
 from tests.starting import Started, start, train_py
 from tests.tiny_runs import HALF, TINY, WHOLE, prepared
 from tools import run_lock
@@ -149,7 +151,7 @@ def test_a_run_that_another_training_has_just_begun_is_left_alone(
     # Between the first look and the lock.
     with (
         pytest.raises(ProganError, match="give the command again"),
-        train._only_training(tmp_path / "run", None, Processes()),
+        train._only_training(tmp_path / "run", Dataset.open(dataset), None, Processes()),
     ):
         pass
 
@@ -181,6 +183,74 @@ def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(
     said = run(tmp_path, dataset, place, *WHOLE, status=1)
     assert said.startswith("Error: all 3 checkpoints in ")
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def another_digit(path: Path, name: str, before: str, after: str) -> None:
+    text = path.read_text()
+    assert text.count(f'"{name}": {before}') == 1
+    path.write_text(text.replace(f'"{name}": {before}', f'"{name}": {after}'))
+
+
+@pytest.mark.parametrize("damage", ["learning_rate", "kimg", "gone"])
+def test_settings_that_were_damaged_or_lost_come_back(
+    dataset: Path, tmp_path: Path, undisturbed: Path, damage: str
+) -> None:
+    place = tmp_path / "run"
+    config = place / "config.json"
+    run(tmp_path, dataset, place, *HALF)
+    whole = json.loads(config.read_text())
+    if damage == "learning_rate":
+        another_digit(config, damage, '"0.002"', '"0.003"')
+    elif damage == "kimg":
+        another_digit(config, damage, "0.12", "0.22")
+    else:
+        config.unlink()
+    bad = None if damage == "gone" else config.read_bytes()
+
+    # A look at what is going to happen mends nothing, but tells; without what was damaged, all
+    # settings are there.
+    assert "says of the run takes its place" in run(tmp_path, dataset, place, "--dry-run")
+    assert config.exists() is (bad is not None)
+    said = run(tmp_path, dataset, place)
+    assert f"Warning: {config} is " in said and "already trained to 0.128 kimg" in said
+    assert json.loads(config.read_text()) == whole
+    aside = place / "config.json.damaged"
+    assert (aside.read_bytes() if aside.exists() else None) == bad
+    said = run(tmp_path, dataset, place, *WHOLE)
+    assert "Warning" not in said
+    assert_same_end(place, undisturbed)
+
+
+def test_settings_of_another_run_are_refused(dataset: Path, tmp_path: Path) -> None:
+    place, other = tmp_path / "run", tmp_path / "other"
+    run(tmp_path, dataset, place, *HALF)
+    run(tmp_path, dataset, other, *HALF, "--seed", 8)
+    shutil.copy(other / "config.json", place / "config.json")
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    said = run(tmp_path, dataset, place, "--kimg", 0.2, status=1)
+    assert "is not what 000000000128.safetensors was made with (seed 8 instead of 0)" in said
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+    # As the sentence says.
+    (place / "config.json").unlink()
+    assert "Continue at 0.128 kimg" in run(tmp_path, dataset, place, *WHOLE)
+
+
+def test_damaged_settings_that_no_checkpoint_holds_are_refused(
+    dataset: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "run"
+    run(tmp_path, dataset, place, *HALF)
+    checkpoints = Checkpoints(place / "checkpoints")
+    for path in checkpoints.all():  # as of an earlier version
+        checkpoints.save(*checkpoints.read(path))
+    another_digit(place / "config.json", "seed", "0", "1")
+    said = run(tmp_path, dataset, place, *WHOLE, status=1)
+    assert f"{place / 'config.json'} is damaged (its checksum is not that of its content)" in said
+    another_digit(place / "config.json", "seed", "1", "0")
+    assert "Continue at 0.128 kimg" in run(tmp_path, dataset, place, *WHOLE)
+    assert read_record(place) is not None
+    (place / "config.json").unlink()
+    assert "Warning" in run(tmp_path, dataset, place, *WHOLE)
 
 
 @pytest.mark.parametrize("damage", ["gone", "flipped", "older"])

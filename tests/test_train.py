@@ -255,7 +255,10 @@ def test_a_run_keeps_its_precision_and_older_runs_have_float32(
     path = run / "config.json"
     saved = json.loads(path.read_text())
     assert saved["config"].pop("precision") == "float16"
-    path.write_text(json.dumps(saved))  # as of a run from before there was a choice
+    del saved["checksum"]
+    path.write_text(
+        json.dumps(saved | {"format_version": 1})
+    )  # as of a run from before there was a choice
     refused = program(dataset, run, "--kimg", "0.2", "--precision", "float16")
     assert (refused.status, "began with float32" in refused.err) == (2, True)
     assert "only --kimg may change" in refused.err

@@ -2,430 +2,96 @@
 
     python -m tests.torture --faults 200 --seed 0 --table FILE
 
-Every trial is a run that meets a few faults, one after the other, and is then left to its end.
-After each fault the run directory must hold the newest sound checkpoint that it held before, or a
-newer one; what the program said must be sentences; at the end, checkpoint and model file must be
-those of a run that nobody disturbed, to the last bit, and so must what the log, TensorBoard and the
-sample grids tell.
+Every trial is a run that meets a few faults, one after the other, and is then left to its end:
+runs of one process (`trials`), and of two (`trials_of_two`).
 """
 
-import json
-import math
-import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from datasets.landing import landing
 from datasets.progress import progress
-from progan.checkpoint import MODEL_NAME, Checkpoints
-from progan.errors import ProganError
-from tests.faults import (
-    AT_A_CALL,
-    AT_A_WRITE,
-    AT_AN_FSYNC,
-    CANNOT,
-    Counts,
-    Fault,
-    train_where_nobody_may_write,
-    train_with,
-    train_with_small_files,
-)
-from tests.starting import Started, start, train_py
-from tests.tiny_runs import WHOLE, prepared
+from tests import trials, trials_of_two
+from tests.trials import Trial, Undisturbed, Violation, undisturbed
+from tests.trials_of_two import TrialOfTwo, undisturbed_two
 
-_DAY = 86400.0
-# Seconds for a training of one second, on however busy a machine.
-_PATIENCE = 1800.0
-_SHOWN = "loss/critic"
+# The classes of trials, and what may happen in each.
+FAMILIES: dict[type[Trial], Sequence[str]] = {
+    Trial: tuple(trials.KINDS),
+    TrialOfTwo: tuple(trials_of_two.KINDS),
+}
+_TURN = 3
+ALL_KINDS = [kind for kinds in FAMILIES.values() for kind in kinds]
 
 
-class Violation(AssertionError):
-    """A promise was broken."""
-
-
-@dataclass
-class Undisturbed:
-    """A run that nothing happened to, and what it takes to make others like it."""
-
-    folder: Path
-    dataset: Path
-    other: Path
-    counts: Counts = field(default_factory=Counts)
-    seconds: float = 0.0
-
-    @property
-    def run(self) -> Path:
-        """The run directory."""
-        return self.folder / "undisturbed"
-
-
-def undisturbed(folder: Path) -> Undisturbed:
-    """Make the dataset, another one, and the run to compare with."""
-    made = Undisturbed(folder, prepared(folder / "drawn"), folder / "other")
-    prepared(made.other, "--seed", 9)
-    counted = folder / "counted"
-    words = (made.dataset, made.run, *WHOLE)
-    begun = time.monotonic()
-    started = start(folder, train_with, [(Fault(), made.run, counted, 0.0, *words)])
-    if started.statuses(_PATIENCE) != [0]:
-        raise Violation(started.said(0))
-    made.seconds = time.monotonic() - begun
-    made.counts = Counts(*map(int, counted.read_text().split()))
-    return made
-
-
-class Trial:
-    """One run, and what happens to it.
+def torture(
+    likes: Mapping[type[Trial], Undisturbed],
+    faults: int,
+    seed: int,
+    told: dict[str, Counter[str]],
+    impossible: dict[str, str],
+) -> None:
+    """Let this many faults happen, and count what came of each kind where the end was the same.
 
     Args:
-        like: the run that it must end as.
-        name: of its folder.
-        draw: what is random.
-        span: parts of all calls between which faults at one happen. Their number is not the same
-            in every run, since TensorBoard writes by the clock: the last ones may not come.
-    """
-
-    def __init__(
-        self,
-        like: Undisturbed,
-        name: str,
-        draw: random.Random,
-        *,
-        span: tuple[float, float] = (0.0, 1.0),
-    ) -> None:
-        self.like = like
-        self.folder = like.folder / name
-        self.folder.mkdir()
-        self.run = self.folder / "run"
-        self.draw = draw
-        self.span = span
-        self.words = (like.dataset, self.run, *WHOLE)
-        self.history: list[str] = []
-        self.log_is_whole = self.events_are_whole = True
-        # Of the newest checkpoint that is known to be sound.
-        self.sound = 0
-        self.damaged: set[str] = set()
-
-    def inflict(self, kind: str) -> str | None:
-        """Let one fault happen.
-
-        Returns:
-            What came of it, in a few words; None where it could not happen, such as when the
-            training came to its end before.
-
-        Raises:
-            Violation: a promise was broken.
-        """
-        self.history.append(kind)
-        outcome = KINDS[kind](self, kind)
-        self.look()
-        return outcome
-
-    def end(self) -> None:
-        """Leave the run to its end, and compare.
-
-        Raises:
-            Violation: it is not the one of the run that nothing happened to.
-        """
-        self.history.append("end")
-        self.ended(self.begin(train_py, *self.words), {0})
-        self.compare()
-        shutil.rmtree(self.folder)
-
-    def begin(self, target: Callable[..., None], *arguments: object) -> Started:
-        """Start a training."""
-        # Of one that an earlier start has set aside, that start has warned.
-        there = self.run / "checkpoints"
-        self.damaged = {name for name in self.damaged if (there / name).exists()}
-        return start(self.folder, target, [arguments])
-
-    def ended(self, started: Started, expected: set[int]) -> tuple[int, str]:
-        """Wait for a training's end; give status and what it said."""
-        (status,) = started.statuses(_PATIENCE)
-        said = started.said(0)
-        self.require(status in expected, f"status {status} and not {expected}: {said}")
-        self.require("Traceback" not in said, said)
-        if status == 1:
-            self.require(said.splitlines()[-1].startswith("Error: "), said)
-        if self.damaged and "Continue at" in said:
-            for name in self.damaged:
-                warned = f"{name} is damaged" in said and f"set aside as {name}.damaged" in said
-                self.require(warned, said)
-            self.damaged.clear()
-        return status or 0, said
-
-    def require(self, held: bool, why: str) -> None:
-        """Complain of what does not hold."""
-        if not held:
-            raise Violation(f"{self.run} after {self.history}: {why}")
-
-    def look(self) -> None:
-        """See that nothing which was safe is lost."""
-        checkpoints = Checkpoints(self.run / "checkpoints")
-        for path in reversed(checkpoints.all()):
-            try:
-                nimg = checkpoints.read(path)[1]
-            except ProganError as error:
-                self.require(path.name in self.damaged, str(error))
-                continue
-            self.require(nimg >= self.sound, f"{nimg} after {self.sound}")
-            self.sound = nimg
-            return
-        self.require(self.sound == 0, "no checkpoint is left")
-
-    def compare(self) -> None:
-        """See that the end is that of the run that nothing happened to."""
-        like = self.like.run
-        expected = {path.name for path in Checkpoints(like / "checkpoints").all()}
-        expected |= {path.name for path in (like / "samples").iterdir()}
-        found = {path.name for path in Checkpoints(self.run / "checkpoints").all()}
-        found |= {path.name for path in (self.run / "samples").iterdir()}
-        if any("SIGTERM" in fault for fault in self.history):
-            pass  # Who is stopped in order writes a checkpoint and a grid, wherever that is.
-        elif any("power lost" in fault for fault in self.history):
-            # What had been removed may be there again.
-            self.require(expected <= found, f"{found} instead of {expected}")
-        else:
-            self.require(found == expected, f"{found} instead of {expected}")
-        for path in (like / "samples").iterdir():
-            self.require(path.name in found, f"{path.name} is missing")
-        newest = Checkpoints(like / "checkpoints").all()[-1]
-        for path in (newest, like / MODEL_NAME, *(like / "samples").iterdir()):
-            same = (self.run / path.relative_to(like)).read_bytes() == path.read_bytes()
-            self.require(same, f"{path.name} is another")
-        half = [path for path in self.run.rglob("*") if path.name.startswith(".")]
-        self.require(not half, f"left over: {half}")
-
-        for told, as_it_was, whole, changed in (
-            # Lines have no checksum: one that was damaged may tell of something else.
-            (logged(self.run), logged(like), self.log_is_whole, self.history.count("log damaged")),
-            (events(self.run), events(like), self.events_are_whole, 0),
-        ):
-            other = [nimg for nimg, value in told.items() if as_it_was.get(nimg) != value]
-            held = told == as_it_was if whole else len(other) <= changed
-            self.require(held, str(told))
-
-    # What may happen.
-
-    def at_a_call(self, kind: str, clock: float = 0.0) -> str | None:
-        """Let something happen at one of the calls by which a training writes."""
-        what = "killed before a call" if clock else kind
-        last = self.like.counts.of(what)
-        first, last = (1 + int(part * (last - 1)) for part in self.span)
-        fault = Fault(what, self.draw.randint(first, last))
-        self.history[-1] += f" {fault.at}"
-        status, said = self.ended(
-            self.begin(train_with, fault, self.run, None, clock, *self.words),
-            {0, 1, -signal.SIGKILL, 128 + signal.SIGTERM},
-        )
-        if status == -signal.SIGKILL:
-            return "killed"
-        if status == 1:
-            return "ended with a sentence and status 1"
-        if status == 128 + signal.SIGTERM or "Stopped at" in said:
-            return "stopped with a sentence"
-        return "came to its end" if clock else None
-
-    def clock_back(self, kind: str) -> str | None:
-        """Train with a clock that is days ahead, be killed, and go on when it is right again."""
-        return self.at_a_call(kind, clock=_DAY * self.draw.uniform(0.1, 400))
-
-    def clock_jumps(self, kind: str) -> str | None:
-        """Train with a clock that jumps to and fro all the time."""
-        return self.at_a_call(kind, clock=math.nan)
-
-    def signalled(self, kind: str) -> str | None:
-        """Send a signal at any time."""
-        number = signal.SIGKILL if kind.startswith("SIGKILL") else signal.SIGTERM
-        started = self.begin(train_py, *self.words)
-        time.sleep(self.draw.uniform(0, self.like.seconds))
-        if started.processes[0].is_alive():
-            os.kill(started.pid(0), number)
-        # Until the program is ready for it, SIGTERM ends it as any other.
-        status, said = self.ended(started, {0, -number, 128 + signal.SIGTERM})
-        if status == 0 and "Stopped at" not in said:
-            return None
-        return "killed" if status == -signal.SIGKILL else "stopped"
-
-    def damage(self, kind: str) -> str | None:
-        """Damage a file while nobody is at work."""
-        checkpoints = Checkpoints(self.run / "checkpoints").all()
-        if len(checkpoints) < 2 or checkpoints[-1].name in self.damaged:
-            return None
-        path = {
-            "a bit flipped in the model file": self.run / MODEL_NAME,
-            "log damaged": self.run / "log.jsonl",
-            "TensorBoard's file damaged": max(self.run.glob("events.*")),
-        }.get(kind, checkpoints[-1])
-        if not path.is_file() or not path.stat().st_size:
-            return None
-        data = bytearray(path.read_bytes())
-        if kind.endswith("cut short"):
-            del data[self.draw.randrange(len(data)) :]
-        elif kind.endswith("zeros"):
-            data = bytearray(len(data))
-        else:
-            for _ in range(self.draw.choice((1, 1, 1, 3)) if "checkpoint" in kind else 1):
-                data[self.draw.randrange(len(data))] ^= 1 << self.draw.randrange(8)
-        path.write_bytes(data)
-        if path == checkpoints[-1]:
-            self.damaged.add(path.name)
-            self.sound = int(checkpoints[-2].stem)
-            return "set aside, the one before taken"
-        self.log_is_whole = self.log_is_whole and kind != "log damaged"
-        self.events_are_whole = self.events_are_whole and "TensorBoard" not in kind
-        return "written again" if path.name == MODEL_NAME else "read as far as it is sound"
-
-    def second_training(self, kind: str) -> str | None:
-        """Start a second training while the first is at work, then kill the first."""
-        first = self.begin(train_py, *self.words)
-        end = time.monotonic() + _PATIENCE
-        while "kimg 0" not in first.said(0) and first.processes[0].is_alive():
-            if time.monotonic() > end:
-                raise Violation(first.said(0))
-            time.sleep(0.005)
-        # Stopped, so that it cannot come to its end meanwhile.
-        if not first.processes[0].is_alive():
-            self.ended(first, {0})
-            return None
-        os.kill(first.pid(0), signal.SIGSTOP)
-        busy = (self.run / ".lock").exists()
-        status, said = self.ended(self.begin(train_py, *self.words), {1} if busy else {0, 1})
-        self.require(not busy or "is being trained already" in said, said)
-        os.kill(first.pid(0), signal.SIGKILL)
-        first.statuses()
-        return "refused with a sentence" if busy and status else None
-
-    def other_data(self, kind: str) -> str | None:
-        """Give another dataset."""
-        if not (self.run / "config.json").exists():
-            return None
-        words = (self.like.other, self.run, *WHOLE)
-        self.require("fingerprints differ" in self.ended(self.begin(train_py, *words), {1})[1], "")
-        return "refused with a sentence"
-
-    def read_only(self, kind: str) -> str | None:
-        """Let nobody write to the run directory."""
-        if not self.run.is_dir():
-            return None
-        started = self.begin(train_where_nobody_may_write, self.run, *self.words)
-        status, said = self.ended(started, {1, CANNOT})
-        if status == CANNOT:
-            return None
-        self.require("cannot be written" in said, said)
-        return "refused with a sentence"
-
-    def small_files(self, kind: str) -> str | None:
-        """Let no file grow beyond some size, as quotas do."""
-        most = self.draw.randrange(max(path.stat().st_size for path in self.like.run.rglob("*.*")))
-        status, _ = self.ended(self.begin(train_with_small_files, most, *self.words), {0, 1})
-        return "ended with a sentence and status 1" if status else None
-
-    def moved(self, kind: str) -> str | None:
-        """Copy the run directory to another place, where the dataset has another path too."""
-        if not self.run.is_dir():
-            return None
-        number = len(self.history)
-        place = self.folder / f"elsewhere-{number}"
-        place.mkdir()
-        shutil.copytree(self.run, place / "run")
-        shutil.rmtree(self.run)
-        (place / "drawn").mkdir()
-        for path in self.like.dataset.iterdir():
-            os.link(path, place / "drawn" / path.name)
-        self.run = place / "run"
-        self.words = (place / "drawn", self.run, *WHOLE)
-        return "went on without a word"
-
-
-KINDS: dict[str, Callable[[Trial, str], str | None]] = {
-    **dict.fromkeys((*AT_A_CALL, *AT_A_WRITE, *AT_AN_FSYNC), Trial.at_a_call),
-    "SIGKILL at any time": Trial.signalled,
-    "SIGTERM at any time": Trial.signalled,
-    "file size limited": Trial.small_files,
-    "run directory read-only": Trial.read_only,
-    "newest checkpoint cut short": Trial.damage,
-    "bits flipped in the newest checkpoint": Trial.damage,
-    "newest checkpoint all zeros": Trial.damage,
-    "a bit flipped in the model file": Trial.damage,
-    "log damaged": Trial.damage,
-    "TensorBoard's file damaged": Trial.damage,
-    "clock set back between two starts": Trial.clock_back,
-    "clock jumping to and fro": Trial.clock_jumps,
-    "second training": Trial.second_training,
-    "other dataset given": Trial.other_data,
-    "run and dataset moved": Trial.moved,
-}
-
-
-def logged(run: Path) -> dict[int, float]:
-    """Give what the log tells of a loss, by images shown; each once."""
-    found: dict[int, float] = {}
-    for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines():
-        told = json.loads(line)
-        if told["nimg"] in found:
-            raise Violation(f"{run} has logged {told['nimg']} twice")
-        found[told["nimg"]] = told.get(_SHOWN)
-    return found
-
-
-def events(run: Path) -> dict[int, float]:
-    """Give what TensorBoard shows of it."""
-    found = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload().Scalars(_SHOWN)
-    steps = [event.step for event in found]
-    if steps != sorted(set(steps)):
-        raise Violation(f"TensorBoard shows {run} at {steps}")
-    return {event.step: event.value for event in found}
-
-
-def torture(like: Undisturbed, faults: int, seed: int, told: dict[str, Counter[str]]) -> None:
-    """Let this many faults happen, and count what came of each kind where the end was the same.
+        likes: the runs that those of each family must end as.
+        faults: how many.
+        seed: which.
+        told: outcomes by kind, which are added to.
+        impossible: what this machine does not let happen, and why; is added to.
 
     Raises:
         Violation: a promise was broken.
     """
     draw = random.Random(seed)
-    trials = 0
+    begun = 0
     tried: Counter[str] = Counter()
     with progress("Faults", total=faults, unit="faults") as bar:
         while sum(each.total() for each in told.values()) < faults:
-            trial = Trial(like, f"trial-{trials}", draw)
-            trials += 1
+            # The rarest so far, so that all kinds have their turn; what cannot happen on this
+            # machine has its turn too.
+            kind = _rarest(draw, ALL_KINDS, tried)
+            family = next(each for each, kinds in FAMILIES.items() if kind in kinds)
+            trial = family(likes[family], f"trial-{begun}", draw)
+            begun += 1
             happened = []
             for _ in range(draw.choice((1, 2, 3))):
-                # The rarest so far, so that all kinds have their turn; what cannot happen on this
-                # machine has its turn like the others.
-                least = min(tried[kind] for kind in KINDS)
-                kind = draw.choice([k for k in KINDS if tried[k] <= least + 1])
-                tried[kind] += 1
-                if outcome := trial.inflict(kind):
+                outcome = trial.inflict(kind)
+                # What did not come about, such as damage to what is not there yet, has its turn
+                # again the sooner.
+                tried[kind] += _TURN if outcome else 1
+                if outcome:
                     happened.append((kind, outcome))
+                kind = _rarest(draw, FAMILIES[family], tried)
+            impossible |= trial.impossible
             trial.end()
             for kind, outcome in happened:
                 told[kind][outcome] += 1
             bar.advance(len(happened))
 
 
-def table(told: dict[str, Counter[str]]) -> str:
-    """Write what happened as a table in Markdown."""
+def _rarest(draw: random.Random, kinds: Sequence[str], tried: Counter[str]) -> str:
+    """Draw one of the kinds that were tried least."""
+    least = min(tried[kind] for kind in kinds)
+    return draw.choice([kind for kind in kinds if tried[kind] <= least + _TURN])
+
+
+def table(told: Mapping[str, Counter[str]], impossible: Mapping[str, str]) -> str:
+    """Write what happened, and what could not, as a table in Markdown."""
     lines = ["| fault | times | outcome |", "|---|---|---|"]
     for kind, outcomes in told.items():
         listed = "; ".join(
             outcome if len(outcomes) == 1 else f"{outcome} ({times})"
             for outcome, times in outcomes.most_common()
         )
-        lines.append(f"| {kind} | {outcomes.total()} | {listed or '–'} |")
+        lines.append(f"| {kind} | {outcomes.total()} | {listed or impossible.get(kind, '–')} |")
     lines.append(f"| all | {sum(each.total() for each in told.values())} | the same end |")
     return "\n".join(lines) + "\n"
 
@@ -440,16 +106,18 @@ def main(faults: int, seed: int, out: Path | None) -> None:
     Ctrl-C ends it with the table so far.
     """
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
-    told: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    told: dict[str, Counter[str]] = {kind: Counter() for kind in ALL_KINDS}
+    impossible: dict[str, str] = {}
     try:
-        torture(undisturbed(folder), faults, seed, told)
+        one = undisturbed(folder)
+        torture({Trial: one, TrialOfTwo: undisturbed_two(one)}, faults, seed, told, impossible)
     except Violation as violation:
         click.echo(f"Broken: {violation}\n(seed {seed}; all is left in {folder})", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("Stopped before the end.", err=True)
     shutil.rmtree(folder, ignore_errors=True)
-    written = table(told)
+    written = table(told, impossible)
     click.echo(written, nl=False)
     if out is not None:
         with landing(out, overwrite=True) as part:

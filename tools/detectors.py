@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from datasets import door
 from datasets.errors import DatasetError
 from datasets.framing import fit
 from datasets.landing import landing
@@ -167,12 +168,17 @@ class CriticDetector:
     def __init__(self, name: str, run: Path, device: torch.device) -> None:
         self.name = name
         self._device = device
-        critic = read_critic(run)
+        critic = read_critic(run, door.warn)
         digest = hashlib.sha256(f"{critic.level} {critic.fade}".encode())
         for weights in critic.parameters():
             digest.update(weights.numpy().tobytes())
         self.sha256 = digest.hexdigest()
         self._critic = critic.to(device)
+
+    @property
+    def side(self) -> int:
+        """Height and width of the images that it judges, in pixels."""
+        return int(2**self._critic.level)
 
     def features(self, images: Pixels) -> Features:
         """Give the features of images, uint8 [N, H, W, C] -> float32 [N, D].
@@ -180,7 +186,7 @@ class CriticDetector:
         Raises:
             DatasetError: the images are smaller than the critic's, or have other channels.
         """
-        size = 2**self._critic.level
+        size = self.side
         if images.shape[1] < size or images.shape[3] != self._critic.num_channels:
             raise DatasetError(
                 f"{self.name} judges images of {size}×{size} pixels and "

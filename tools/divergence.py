@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 import click
 
-from datasets.landing import landing
 from progan.checkpoint import Checkpoints
 from progan.divergence import Detector, Diverged, Divergence
+from progan.run_record import read_record
 from progan.runs import read_rollbacks
 from progan.training import Trainer
+from tools.run_config import write_record
 
 OnDivergence = Literal["stop", "rollback", "warn"]
 # What is added to the name of a checkpoint that is set aside.
@@ -127,11 +128,14 @@ def go_back(
     return bool(later)
 
 
-def note_rollback(run: Path, trainer: Trainer, found: Divergence) -> None:
-    """Add to a run's config.json that it goes back to where the trainer stands, and why."""
-    path = run / "config.json"
-    saved = json.loads(path.read_text(encoding="utf-8"))
-    saved["rollbacks"] = [
+def note_rollback(run: Path, trainer: Trainer, found: Divergence) -> dict[str, Any]:
+    """Add to a run's config.json that it goes back to where the trainer stands, and why.
+
+    Returns:
+        What config.json says now.
+    """
+    record = read_record(run) or {}
+    record["rollbacks"] = [
         *read_rollbacks(run),
         {
             "nimg": trainer.nimg,
@@ -140,5 +144,5 @@ def note_rollback(run: Path, trainer: Trainer, found: Divergence) -> None:
             "why": found.why,
         },
     ]
-    with landing(path, overwrite=True) as part:
-        part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
+    write_record(run, record)
+    return record

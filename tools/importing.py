@@ -5,7 +5,6 @@ all three networks, from which training goes on.
 """
 
 import hashlib
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from progan.checkpoint import MODEL_NAME, Checkpoints, save_model
 from progan.config import Config, preset
 from progan.errors import ProganError
 from progan.official import OfficialNetworks
+from progan.run_record import NAME, for_checkpoints, sealed_text
 from tools.outputs import landing_file
 
 _PIECE = 2**20
@@ -118,8 +118,8 @@ def _write_run(
         raise ProganError(f"preset {config.preset} cannot go on from here: {error}") from None
     folder.mkdir()
     # No dataset yet: the first one that the run goes on with becomes its own.
-    saved = {"format_version": 1, "config": config.to_json(), "dataset": None, **trained}
-    (folder / "config.json").write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
+    record = {"config": config.to_json(), "dataset": None, **trained}
+    (folder / NAME).write_text(sealed_text(record), encoding="utf-8")
     parts = {
         "generator": networks.generator,
         "critic": networks.critic,
@@ -130,5 +130,5 @@ def _write_run(
         for part, network in parts.items()
         for name, tensor in network.state_dict().items()
     }
-    Checkpoints(folder / "checkpoints").save(state, nimg)
+    Checkpoints(folder / "checkpoints").save(state, nimg, for_checkpoints(record))
     save_model(folder / MODEL_NAME, networks.average, trained=trained)

@@ -11,6 +11,8 @@ import click
 from datasets.errors import DatasetError
 from datasets.progress import progress
 from progan.checkpoint import MODEL_NAME, Checkpoints, ModelFile, read_model
+from progan.errors import ProganError
+from progan.run_record import read_record
 from progan.runs import read_average
 from tools.detectors import Detector
 from tools.images import Images, ModelImages, Split, open_images
@@ -169,8 +171,8 @@ def dataset_of(run: Path) -> str:
         DatasetError: the run does not say, or it is not there any more.
     """
     try:
-        path = json.loads((run / "config.json").read_text(encoding="utf-8"))["dataset"]["path"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        path = (read_record(run) or {})["dataset"]["path"]
+    except (OSError, KeyError, TypeError, ProganError):
         raise DatasetError(f"{run} is not a run directory: it has no usable config.json.") from None
     if not isinstance(path, str) or not (Path(path) / "dataset.json").is_file():
         raise DatasetError(f"{run} was trained on {path}, which is not there any more: give REALS.")

@@ -13,6 +13,7 @@ from datasets.progress import progress
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints
 from progan.estimate import measure
+from progan.run_record import read_record
 from progan.runs import earlier_datasets, imported_from
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
@@ -54,21 +55,25 @@ def bring_observers(
     pace: Pace,
     *,
     only_warn: bool = False,
+    before: Sequence[Observer] = (),
 ) -> list[Observer]:
-    """Bring along what watches and saves; `only_warn` of a divergence, instead of ending there."""
-    config = trainer.config
+    """Bring along what watches and saves.
+
+    Args:
+        trainer: the run, where it stands.
+        data: its dataset.
+        run: the run directory, which forgets what lies after that.
+        checkpoints: its states.
+        pace: how often it is watched and saved.
+        only_warn: of a divergence, instead of ending there.
+        before: those that it had before it went back, which know how fast each level is.
+    """
     go_back(run, trainer.nimg)
     threading.excepthook = _leave_it_to_the_main_thread
     # For a TensorBoard that has read the events already which are gone now.
     writer = SummaryWriter(str(run), purge_step=trainer.nimg + 1)
-    seconds = {}
-    levels = trainer.average.top_level - 1
-    with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
-        for level, estimate, _ in measure(
-            config, trainer.device, trainer.processes.count, trainer.splits
-        ):
-            seconds[level] = estimate
-            bar.advance()
+    known = [each.seconds_per_image for each in before if isinstance(each, Ticks)]
+    seconds = known[0] if known else _measured_speeds(trainer)
     saver = saving(data, run, checkpoints, pace)
     return [
         *_measuring(data, run, trainer.device, writer, pace, saver),
@@ -82,6 +87,19 @@ def bring_observers(
         Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
         saver,
     ]
+
+
+def _measured_speeds(trainer: Trainer) -> dict[int, float]:
+    """Measure the seconds that training takes for an image, by level."""
+    seconds = {}
+    levels = trainer.average.top_level - 1
+    with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
+        for level, estimate, _ in measure(
+            trainer.config, trainer.device, trainer.processes.count, trainer.splits
+        ):
+            seconds[level] = estimate
+            bar.advance()
+    return seconds
 
 
 def copying_began(observers: Sequence[Observer]) -> bool:
@@ -125,6 +143,7 @@ def saving(data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace) -> Sa
         dataset=dataset,
         origin=imported_from(run),
         earlier=earlier,
+        record=read_record(run),
     )
 
 

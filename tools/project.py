@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets import pictures
+from datasets import door, pictures
 from datasets.errors import DatasetError, UnusableError
 from datasets.framing import Framing, UnturnedCrop, frame
 from datasets.progress import progress
@@ -135,7 +135,7 @@ def project(
 
 
 def _critic_space(run: Path, model: ModelFile, device: torch.device) -> CriticSpace:
-    critic, generator = read_critic(run), model.generator
+    critic, generator = read_critic(run, door.warn), model.generator
     if critic.top_level < generator.level or critic.num_channels != generator.num_channels:
         raise DatasetError(
             f"the critic of {run} is for {2**critic.top_level} pixels and {critic.num_channels} "

@@ -38,7 +38,10 @@ def go_back_together(
         later = go_back(trainer, found, checkpoints, beginning=beginning)
         if again:
             trainer.attempts = trainer.attempts.again(trainer.nimg)
-            note_rollback(run, trainer, found)
+            record = note_rollback(run, trainer, found)
+            for observer in observers:
+                if isinstance(observer, Saving):
+                    observer.tell_in_checkpoints(record)
             click.echo(
                 f"Warning: {diverged}. Going back to {trainer.nimg / 1000:g} kimg, to try again "
                 f"with other noise (attempt {trainer.attempts.count + 1}).",

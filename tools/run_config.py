@@ -1,6 +1,5 @@
 """The settings of a run: a new one's of preset and options, or those that it began with."""
 
-import json
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -8,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datasets import door
 from datasets.landing import landing
 from progan.config import Config, begun_with, preset
-from progan.errors import ProganError
+from progan.errors import DamagedFile, ProganError
 
 if TYPE_CHECKING:
     from datasets.pyramid import Dataset
     from progan.parallel import Processes
-
-# What a run may change when it is continued: how far it goes, which alters no weight before.
-_MAY_CHANGE = {"kimg"}
 
 
 def settle_config(
@@ -57,24 +54,28 @@ def _saved_config(
     run: Path, data: "Dataset", *, accept_changed_data: bool
 ) -> dict[str, Any] | None:
     """Read the settings of a run that has begun; None for a new one."""
-    path = run / "config.json"
-    if not path.is_file():
+    from progan.run_record import NAME, read_record
+
+    path = run / NAME
+    try:
+        saved = read_record(run, door.warn)
+    except DamagedFile as error:
+        raise ProganError(f"{error}: this run cannot be continued") from None
+    if saved is None:
         # Hidden names may be what a process left that was killed as it began.
         if run.is_dir() and any(not inner.name.startswith(".") for inner in run.iterdir()):
             raise ProganError(
-                f"{run} is not empty and holds no run (no config.json): choose another folder"
+                f"{run} is not empty and holds no run (no {NAME}): choose another folder"
             )
         if run.exists() and not run.is_dir():
             raise ProganError(f"{run} is a file: choose another name for the run directory")
         return None
+    settings: dict[str, Any] = saved["config"]
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        settings, known = saved["config"], saved["dataset"]
-        if not isinstance(settings, dict):
-            raise TypeError("config is not an object")
         # Networks that were imported have no dataset before the first that they go on with.
+        known = saved["dataset"]
         fingerprint = data.fingerprint if known is None else known["fingerprint"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise ProganError(f"{path} is damaged ({error}): this run cannot be continued") from None
     changed = fingerprint != data.fingerprint
     if changed and not accept_changed_data:
@@ -108,7 +109,6 @@ def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None
     if data.classes is None or not (run / "generator.safetensors").is_file():
         return
     from progan.checkpoint import read_model
-    from progan.errors import DamagedFile
 
     names: tuple[str, ...] = ()
     with suppress(DamagedFile):  # then it will be written again
@@ -141,18 +141,20 @@ def _new_config(
 
 def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -> Config:
     """Take up a run's configuration; refuse options that would make it another run."""
+    from progan.run_record import MAY_CHANGE
+
     # A run may be older than a setting, which it began without, and so with its default.
     begun = Config.from_json(saved).to_json()
     for name, value in given.items():
-        if name not in _MAY_CHANGE and begun[name] != value:
+        if name not in MAY_CHANGE and begun[name] != value:
             raise click.UsageError(
                 f"--{name.replace('_', '-')} {value} cannot be changed in {run}, which began with "
                 f"{begun[name]}: leave the option away, or begin another run. Of the settings "
-                f"only {' and '.join(f'--{n}' for n in sorted(_MAY_CHANGE))} may change, besides "
+                f"only {' and '.join(f'--{n}' for n in sorted(MAY_CHANGE))} may change, besides "
                 "what is no setting of the run: --device, --compile, how often it is saved, shown "
                 "and measured, and --keep"
             )
-    return Config.from_json(saved | {n: v for n, v in given.items() if n in _MAY_CHANGE})
+    return Config.from_json(saved | {n: v for n, v in given.items() if n in MAY_CHANGE})
 
 
 def begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
@@ -161,7 +163,6 @@ def begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
 
     run.mkdir(parents=True, exist_ok=True)
     saved: dict[str, Any] = {
-        "format_version": 1,
         "config": config.to_json(),
         "dataset": {"path": str(data.path.resolve()), "fingerprint": data.fingerprint},
     }
@@ -176,8 +177,49 @@ def begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
             )
     if rollbacks := read_rollbacks(run):
         saved["rollbacks"] = rollbacks
-    with landing(run / "config.json", overwrite=True) as part:
-        part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
+    write_record(run, saved)
+
+
+def write_record(run: Path, record: dict[str, Any]) -> None:
+    """Write a run's config.json."""
+    from progan.run_record import NAME, sealed_text
+
+    with landing(run / NAME, overwrite=True) as part:
+        part.write_text(sealed_text(record), encoding="utf-8")
+
+
+def mend_config(run: Path, data: "Dataset") -> None:
+    """Write config.json again from a checkpoint where it is missing or damaged.
+
+    What is damaged is kept under another name.
+
+    Args:
+        run: the run directory, in which nobody else is at work.
+        data: the run's dataset, whose place a checkpoint does not know.
+
+    Raises:
+        ProganError: no checkpoint says what it said.
+    """
+    from progan.checkpoint import set_aside
+    from progan.run_record import NAME, read_record, read_sealed
+
+    path = run / NAME
+    try:
+        read_sealed(path)
+        return
+    except FileNotFoundError:
+        damaged = False
+    except DamagedFile:
+        damaged = True
+    record = read_record(run)
+    if record is None:
+        return  # a new run
+    known = record.get("dataset")
+    if isinstance(known, dict) and known.get("fingerprint") == data.fingerprint:
+        record["dataset"] = {**known, "path": str(data.path.resolve())}
+    if damaged:
+        click.echo(f"The damaged {NAME} is kept as {set_aside(path).name}.", err=True)
+    write_record(run, record)
 
 
 def config_text(run: Path) -> bytes | None:

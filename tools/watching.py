@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -21,6 +21,7 @@ from progan.checkpoint import MODEL_NAME, Checkpoints, read_model, save_model
 from progan.errors import ProganError
 from progan.estimate import seconds_left
 from progan.labels import classes_for_rows
+from progan.run_record import for_checkpoints
 from progan.training import Trainer, crossed
 from tools.class_rows import ClassRows
 from tools.classes import readable
@@ -224,6 +225,7 @@ class Saving:
         dataset: what the model file is to say of its data.
         origin: the official file that the run began with; None for a run that began by itself.
         earlier: what it is to say of datasets that the run has learned from before.
+        record: what config.json says, which every checkpoint is to hold too.
     """
 
     def __init__(
@@ -237,6 +239,7 @@ class Saving:
         dataset: dict[str, object],
         origin: dict[str, object] | None = None,
         earlier: Sequence[dict[str, object]] = (),
+        record: Mapping[str, Any] | None = None,
     ) -> None:
         self.run = run
         self.checkpoints = checkpoints
@@ -247,7 +250,14 @@ class Saving:
         self.history: dict[str, object] = {} if origin is None else {"official": origin}
         if earlier:
             self.history["earlier_datasets"] = list(earlier)
+        self._record: dict[str, Any] | None = None
+        if record is not None:
+            self.tell_in_checkpoints(record)
         self._last = time.monotonic()
+
+    def tell_in_checkpoints(self, record: Mapping[str, Any]) -> None:
+        """Let the checkpoints from now on hold what config.json says."""
+        self._record = for_checkpoints(record)
 
     def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
         """Look at the trainer after a round."""
@@ -258,7 +268,7 @@ class Saving:
         for path in (self.run / "log.jsonl", *self.run.glob("events.out.tfevents.*"), self.run):
             if path.exists():
                 sync(path)
-        self.checkpoints.save(trainer.state(), trainer.nimg)
+        self.checkpoints.save(trainer.state(), trainer.nimg, self._record)
         self.write_model(trainer)
         self._last = time.monotonic()
 

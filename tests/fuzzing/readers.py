@@ -20,7 +20,7 @@ from datasets.errors import DatasetError, UnusableError
 from datasets.exporting import export as export_dataset
 from datasets.pyramid import Dataset
 from datasets.sources.landmarks import write_landmarks
-from progan import official, runs
+from progan import official, run_record, runs
 from progan.checkpoint import Checkpoints, read_model, save_model
 from progan.errors import ProganError
 from progan.training import Trainer
@@ -109,9 +109,14 @@ def _make_runs(place: Path) -> None:
         trainer = Trainer(config, data)
         for _ in range(5):
             trainer.round()
-        Checkpoints(run / "checkpoints").save(trainer.state(), trainer.nimg)
-        saved = {"format_version": 1, "config": config.to_json(), "dataset": None}
-        (run / "config.json").write_text(json.dumps(saved))
+        saved = {"config": config.to_json(), "dataset": None}
+        # As earlier versions wrote them, and as this one does.
+        if name == "plain":
+            Checkpoints(run / "checkpoints").save(trainer.state(), trainer.nimg)
+            (run / "config.json").write_text(json.dumps(saved))
+        else:
+            Checkpoints(run / "checkpoints").save(trainer.state(), trainer.nimg, saved)
+            (run / "config.json").write_text(run_record.sealed_text(saved))
         lines = [{"nimg": 16 * n, "loss/critic": 1.0, "metrics/fid/train": 3.0} for n in range(9)]
         (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -119,6 +124,8 @@ def _make_runs(place: Path) -> None:
 def _read_run(folder: Path) -> None:
     config = runs.read_config(folder)
     runs.imported_from(folder)
+    for path in Checkpoints(folder / "checkpoints").all():
+        run_record.refuse_other_settings(config, path, folder)
     for path in Checkpoints(folder / "checkpoints").all():
         runs.read_average(folder, path)
     runs.read_critic(folder)

@@ -70,6 +70,41 @@ def test_settings_that_claim_giants_cost_nothing(
         assert len(str(raised.value)) < 400 and "\n" not in str(raised.value)
 
 
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 16
+    path.write_bytes(data)
+
+
+def test_a_damaged_newest_checkpoint_gives_way_and_stays_where_it_is(run: Path) -> None:
+    trainer = Trainer(small_config(seed=6), Patterns())
+    flip(Checkpoints(run / "checkpoints").save(trainer.state(), 96))
+    before = sorted(run.rglob("*"))
+    warnings: list[str] = []
+    critic = runs.read_critic(run, warnings.append)
+    wanted = Trainer(small_config(), Patterns()).critic.state_dict()
+    assert all(torch.equal(t, wanted[name]) for name, t in critic.state_dict().items())
+    assert critic.fade == 0.25  # at 64 images, not at 96
+    (sentence,) = warnings
+    assert "000000000096.safetensors is damaged" in sentence and "set aside" not in sentence
+    assert "000000000064.safetensors takes its place" in sentence
+    assert sorted(run.rglob("*")) == before
+    flip(newest(run).with_name("000000000064.safetensors"))
+    with pytest.raises(ProganError, match="all 2 checkpoints"):
+        runs.read_critic(run)
+
+
+def test_a_checkpoint_is_read_with_the_settings_that_it_was_made_with(run: Path) -> None:
+    trainer = Trainer(small_config(), Patterns())
+    record = {"config": trainer.config.to_json(), "dataset": None}
+    Checkpoints(run / "checkpoints").save(trainer.state(), 64, record)
+    lie(run, fade_kimg="0.01")
+    assert runs.read_average(run, newest(run))[0].fade == 0.25
+    (run / "config.json").unlink()
+    assert runs.read_critic(run).fade == 0.25
+    assert runs.read_config(run) == trainer.config
+
+
 def test_weights_of_another_kind_do_not_fit(run: Path) -> None:
     tensors, nimg = Checkpoints.read(newest(run))
     tensors["average.to_rgb.2.bias"] = tensors["average.to_rgb.2.bias"].to(torch.int32)

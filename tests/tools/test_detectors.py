@@ -187,6 +187,19 @@ def test_another_state_of_the_critic_is_another_detector(run: Path) -> None:
     assert first.sha256 == again.sha256 != CriticDetector("c", run, CPU).sha256
 
 
+def test_a_damaged_newest_critic_gives_way_with_a_warning(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = CriticDetector("c", run, CPU).sha256
+    newest = Checkpoints(run / "checkpoints").newest()
+    assert newest is not None
+    later = Checkpoints(run / "checkpoints").save(newest[0], newest[1] + 16)
+    later.write_bytes(later.read_bytes()[:-1])
+    assert CriticDetector("c", run, CPU).sha256 == expected
+    assert capsys.readouterr().err.count(f"Warning: {later} is damaged") == 1
+    assert later.exists()
+
+
 def test_a_critic_refuses_what_it_cannot_judge(run: Path, tmp_path: Path) -> None:
     detector = open_detector(f"critic:{run}", CPU)
     for shape in ((2, 4, 4, 3), (2, 16, 16, 1)):

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from datasets.errors import DatasetError
 from datasets.framing import fit
-from progan.runs import read_critic
 from tools.detectors import CriticDetector, ScriptDetector
 
 Pixels = NDArray[np.uint8]
@@ -144,8 +143,8 @@ class CriticSpace(_Whole):
     def __init__(self, run: Path, device: torch.device) -> None:
         self.name = f"critic:{run}"
         self.says = f"features of the trained critic of {run}"
-        self.side = 2 ** read_critic(run).level
         self._critic = CriticDetector(self.name, run, device)
+        self.side = self._critic.side
 
     def vectors(self, images: Pixels) -> Vectors:
         """Turn images, uint8 [N, side, side, C], into float32 [N, D]."""
