@@ -28,6 +28,8 @@ from tools.memorization.watch import Look, Watch
 from tools.stopping import StopSignals
 
 ROOT = Path(__file__).resolve().parent.parent
+# Seconds: to end a test that hangs, however slow the machine.
+_PATIENCE = 900
 # A run through all phases from 4 to 16 pixels, in a second or two.
 TINY = [
     *("--preset", "small", "--fmap-base", "32", "--fmap-max", "4", "--minibatch", "8"),
@@ -180,15 +182,15 @@ def test_a_run_killed_in_mid_fade_continues_to_the_same_bits(dataset: Path, tmp_
             process.send_signal(signal.SIGKILL)
             fades.append(float(found[2]))
             break
-    rest, _ = process.communicate(timeout=120)
+    rest, _ = process.communicate(timeout=_PATIENCE)
     assert process.returncode == -signal.SIGKILL, (moment, rest)
     assert fades[0] < 1, moment
 
     continued = started(dataset, tmp_path / "killed", *words)
-    out, _ = continued.communicate(timeout=120)
+    out, _ = continued.communicate(timeout=_PATIENCE)
     assert continued.returncode == 0, out
     assert "Continue at" in out
-    out, _ = undisturbed.communicate(timeout=120)
+    out, _ = undisturbed.communicate(timeout=_PATIENCE)
     assert undisturbed.returncode == 0, out
     one, other = weights(tmp_path / "undisturbed"), weights(tmp_path / "killed")
     assert one.keys() == other.keys()
@@ -214,7 +216,7 @@ def test_a_signal_ends_training_with_a_checkpoint_and_a_sentence(
         if line.startswith("kimg"):
             process.send_signal(number)
             break
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=_PATIENCE)
     assert process.returncode == 0, out
     last = out.splitlines()[-1]
     assert re.match(r"Stopped at \S+ kimg with a checkpoint\. To go on: python train\.py ", last)
