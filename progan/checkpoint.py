@@ -370,6 +370,25 @@ class Checkpoints:
             )
         return None
 
+    def sound(self, warn: Callable[[str], None]) -> list[Path]:
+        """List the checkpoints that can be read, the oldest first; reads all of each.
+
+        Args:
+            warn: takes a sentence for each that is damaged; it stays where it is.
+
+        Raises:
+            ProganError: a later version of this program wrote one.
+        """
+        found = []
+        for path in self.all():
+            try:
+                self.read(path)
+            except DamagedFile as error:
+                warn(f"{error}. It is left out.")
+            else:
+                found.append(path)
+        return found
+
     @staticmethod
     def read(path: Path) -> tuple[dict[str, Tensor], int]:
         """Read a state: tensors and images shown.

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from datasets import door
 from datasets.errors import DatasetError
 from datasets.progress import progress
 from progan.checkpoint import MODEL_NAME, Checkpoints, ModelFile, read_model
@@ -186,7 +187,7 @@ def _write_json(values: dict[str, Any], asked: Asked) -> None:
 
 
 def history(run: Path, reals: Images, asked: Asked) -> list[dict[str, Any]]:
-    """Measure the average generator of every checkpoint that a run has kept.
+    """Measure the average generator of every checkpoint that a run has kept; warns of damaged ones.
 
     Each is measured at its own level, against the reals at that size; those of the first levels,
     which have no room for patches, only by other metrics.
@@ -195,11 +196,15 @@ def history(run: Path, reals: Images, asked: Asked) -> list[dict[str, Any]]:
         One entry a checkpoint, the oldest first: kimg, level and what `Report.to_json` gives.
 
     Raises:
-        DatasetError: the run has no checkpoint.
+        DatasetError: the run has no sound checkpoint.
     """
-    paths = Checkpoints(run / "checkpoints").all()
+    checkpoints = Checkpoints(run / "checkpoints")
+    paths = checkpoints.sound(door.warn)
     if not paths:
-        raise DatasetError(f"{run} has no checkpoint yet.")
+        damaged = (
+            "has none but damaged checkpoints" if checkpoints.all() else "has no checkpoint yet"
+        )
+        raise DatasetError(f"{run} {damaged}.")
     count = common_count(reals, asked.count or _USUAL_HISTORY)
     # A checkpoint holds tensors alone; the model file beside it knows how frequent the classes are.
     named = (run / MODEL_NAME).is_file()

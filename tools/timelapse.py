@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from datasets import pictures
+from datasets import door, pictures
 from datasets.errors import DatasetError
 from progan.checkpoint import MODEL_NAME, Checkpoints, ModelFile, read_model
 from progan.labels import ClassWalk
@@ -67,14 +67,14 @@ def moments(nimg: Sequence[int], frames: int, hold: int) -> list[Moment]:
 
 
 def kept(run: Path) -> list[Path]:
-    """List the checkpoints that a run has kept, the oldest first.
+    """List the checkpoints that a run has kept, the oldest first; warns of damaged ones.
 
     Raises:
         DatasetError: they are too few for a film.
         ProganError: the folder is no run directory.
     """
     read_config(run)
-    found = Checkpoints(run / "checkpoints").all()
+    found = Checkpoints(run / "checkpoints").sound(door.warn)
     if len(found) < 2:
         raise DatasetError(
             f"{run} has kept {len(found)} checkpoint{'' if len(found) == 1 else 's'}, and a film "
@@ -83,11 +83,14 @@ def kept(run: Path) -> list[Path]:
     return found
 
 
-def faces_of(run: Path, count: int, typed: str | None) -> tuple[int, np.ndarray | None]:
+def faces_of(
+    run: Path, newest: Path, count: int, typed: str | None
+) -> tuple[int, np.ndarray | None]:
     """Say what a run's generator takes for some faces.
 
     Args:
         run: the run directory.
+        newest: its newest checkpoint.
         count: number of faces.
         typed: what was typed as --class; None for each class in turn.
 
@@ -95,11 +98,9 @@ def faces_of(run: Path, count: int, typed: str | None) -> tuple[int, np.ndarray 
         The latents' length; and class numbers int64 [count], or None without classes.
 
     Raises:
-        DatasetError: the run kept too few checkpoints.
         click.BadParameter: there is no such class.
         ProganError: the run is damaged.
     """
-    newest = kept(run)[-1]
     generator = read_average(run, newest)[0]
     # A checkpoint holds tensors alone; the model file beside it knows the classes' names.
     model = ModelFile(generator=generator)
@@ -112,6 +113,7 @@ def faces_of(run: Path, count: int, typed: str | None) -> tuple[int, np.ndarray 
 
 def write_timelapse(
     run: Path,
+    paths: Sequence[Path],
     points: np.ndarray,
     labels: np.ndarray | None,
     out: Path,
@@ -130,6 +132,7 @@ def write_timelapse(
 
     Args:
         run: the run directory.
+        paths: its checkpoints, the oldest first; two at least.
         points: latents float32 [N, latent_size] of the faces, in rows of `columns`.
         labels: class numbers int64 [N], if there are classes.
         out: ends in .mp4.
@@ -148,12 +151,10 @@ def write_timelapse(
         Images shown at the first and at the last checkpoint.
 
     Raises:
-        DatasetError: the run kept too few checkpoints, the frame would be too large, or `out` is
-            taken.
+        DatasetError: the frame would be too large, or `out` is taken.
         ProganError: the run is damaged.
         OSError: the film cannot be written.
     """
-    paths = kept(run)
     side = 2 ** read_average(run, paths[-1])[0].level
     height, width = side * -(-len(points) // columns), side * columns
     factor = zoom or frame_zoom(height, width)

@@ -1,6 +1,7 @@
 """REALS against FAKES from the command line, the history of a run, and the cache of features."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -232,8 +233,14 @@ def test_the_history_of_a_run(tool: Tool, run: Path, tmp_path: Path) -> None:
     with Image.open(run / "metrics.png") as picture:
         assert picture.size[0] > 500
     assert ended.out.count("\n") == 20
-    other = tool("metrics", "--history", run, "--plot", "curve.png", "--metric", "ms-ssim")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(run, damaged)
+    for path in Checkpoints(damaged / "checkpoints").all()[1:]:
+        path.write_bytes(path.read_bytes()[:-1])
+    words = ("--plot", "curve.png", "--metric", "ms-ssim")
+    other = tool("metrics", "--history", damaged, *words)
     assert other.status == 0, other.err
+    assert (other.out.count("\n"), other.err.count("It is left out.")) == (3, 17)
     assert (tmp_path / "curve.png").is_file()
 
 

@@ -122,6 +122,19 @@ def test_captions_tell_what_is_shown(tool: Tool, tmp_path: Path) -> None:
     assert (timelapse.caption("long " * 12, 24, 256, 1)[:, [0, -1]] == 255).all()
 
 
+def test_a_damaged_checkpoint_is_left_out_with_a_warning(tool: Tool, tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    damaged = Checkpoints(tmp_path / "run/checkpoints").path(4500)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    words = ["--seconds", 1, "--fps", 4, "--grid", "1x1"]
+    ended = tool("timelapse", "run", "film.mp4", *words)
+    assert ended.status == 0
+    assert "from 0.5 to 2.5 kimg" in ended.out
+    assert ended.err.startswith("Warning: ")
+    assert "000000004500.safetensors is damaged" in ended.err
+    assert damaged.exists()
+
+
 def test_classes_come_in_turn_or_as_asked(tool: Tool, tmp_path: Path) -> None:
     generators = write_run(tmp_path / "run", kept=[500, 4500], classes=2)
     save_model(tmp_path / "run/generator.safetensors", generators[-1], classes=("cat", "dog"))

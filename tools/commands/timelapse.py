@@ -61,11 +61,13 @@ def timelapse(
             f"{len(numbers)} faces do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
         )
     where = options.find_device(device)
-    latent_size, labels = work.faces_of(run, len(numbers), class_name)
+    paths = work.kept(run)
+    latent_size, labels = work.faces_of(run, paths[-1], len(numbers), class_name)
     frames = max(2, round(seconds * fps))
     held = round((seconds / 10 if hold is None else hold) * fps)
     first, last = work.write_timelapse(
         run,
+        paths,
         latents_of_seeds(numbers, latent_size),
         labels,
         out,
