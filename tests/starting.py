@@ -16,7 +16,8 @@ import torch
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["train", "tools.observers", "tools.run_lock", "tests.warm"])
 
-PATIENCE = 90.0
+# Seconds: to end what hangs, however slow the machine.
+PATIENCE = 600.0
 
 
 class Started:
