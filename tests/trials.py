@@ -467,8 +467,13 @@ def is_sound(config: Path) -> bool:
 def logged(run: Path) -> dict[int, float]:
     """Give what the log tells of a loss, by images shown; each once."""
     found: dict[int, float] = {}
-    for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines():
-        told = json.loads(line)
+    # A run that was at its end when its log was damaged has no reason to look at it again.
+    for line in (run / "log.jsonl").read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            told = json.loads(line)
+            told["nimg"]
+        except (ValueError, TypeError, KeyError):
+            continue
         if told["nimg"] in found:
             raise Violation(f"{run} has logged {told['nimg']} twice")
         found[told["nimg"]] = told.get(_SHOWN)
