@@ -18,7 +18,7 @@ install: $(VENV)/installed
 demo: install
 	mkdir -p demo
 	test -d demo/dataset || $(BIN)/python -m datasets prepare drawn:4000 demo/dataset --resolution 32
-	$(BIN)/python train.py demo/dataset demo/run --preset small
+	$(BIN)/python train.py demo/dataset demo/run --preset modern --kimg 48
 	$(BIN)/python -m tools generate demo/run demo/faces.png --grid 12x6 --zoom 3 --overwrite
 	$(BIN)/python -m tools video demo/run demo/film.mp4 --grid 4x2 --seconds 10 --fps 30 --overwrite
 	$(BIN)/python -m tools neighbours demo/run demo/dataset demo/report --images 200 --overwrite
