@@ -7,18 +7,22 @@ like to know is «not stated».
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from datasets.description import Description
 from datasets.errors import DatasetError
 from progan.checkpoint import ModelFile
+from progan.config import Config
 from tools.measure_command import dataset_of, flat
 
 UNKNOWN = "not stated"
 _MOST_BYTES = 2**28
-_SETTINGS = ("fade_kimg", "hold_kimg", "minibatch", "learning_rate", "average_decay", "mirror")
+# Told in any case; others where they are not the usual ones.
+_SETTINGS = ("fade_kimg", "hold_kimg", "minibatch", "learning_rate", "mirror")
+_TOLD_ELSEWHERE = ("preset", "resolution", "num_channels", "label_size", "fmap_base", "fmap_max",
+                   "latent_size", "kimg", "seed")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +183,13 @@ def _training(trained: Mapping[str, Any]) -> dict[str, object]:
     shown = _number(nimg / 1000) if isinstance(nimg, int) and not isinstance(nimg, bool) else None
     if shown is not None and origin:
         shown += ", counted from where growth would have brought the networks it began with"
-    settings = ", ".join(f"{name} {_plain(config[name])}" for name in _SETTINGS if name in config)
+    settings = ", ".join(
+        f"{field.name} {_plain(config[field.name])}"
+        for field in fields(Config)
+        if field.name in config
+        and field.name not in _TOLD_ELSEWHERE
+        and (field.name in _SETTINGS or config[field.name] != field.default)
+    )
     versions = _object(trained.get("versions"))
     rows |= {
         "preset": _known(config.get("preset")),

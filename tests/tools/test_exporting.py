@@ -24,7 +24,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parents[2]
 WITH_LIBRARY = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-CONFIG = {"preset": "small", "seed": 7, "minibatch": "8", "fade_kimg": "4"}
+CONFIG = {"preset": "small", "seed": 7, "minibatch": "8", "fade_kimg": "4", "drift_weight": 0.001,
+          "penalty_interval": 4}  # fmt: skip
 TRAINED = {
     "config": CONFIG,
     "nimg": 60_000,
@@ -182,7 +183,7 @@ def test_the_card_says_what_is_known(tmp_path: Path, mid_fade: Generator) -> Non
         "| preset | small |",
         "| images shown (thousands) | 60 |",
         "| seed | 7 |",
-        "| settings | fade_kimg 4, minibatch 8 |",
+        "| settings | fade_kimg 4, minibatch 8, penalty_interval 4 |",
         "| versions | torch 2.13.0 |",
         "| classes | 3: 0 a, 1 b\\|c, 2 d |",
         "| newest level | faded in by 40% |",
@@ -199,7 +200,7 @@ def test_the_card_of_a_file_that_says_nothing(tmp_path: Path) -> None:
 
 
 def test_an_older_models_dataset_is_looked_up(tmp_path: Path, faces: Dataset) -> None:
-    config = {"dataset": {"path": str(faces.path)}}
+    config = {"config": {}, "dataset": {"path": str(faces.path)}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     for fingerprint, known in ((faces.fingerprint, True), ("0" * 64, False)):
         trained = {"dataset": {"fingerprint": fingerprint, "images": 32}}
