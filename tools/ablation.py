@@ -29,6 +29,7 @@ from tools.detectors import Detector
 from tools.drawing import draw
 from tools.images import DatasetImages, ModelImages
 from tools.measure import measure
+from tools.memorization.features import LEAST_STRUCTURE
 from tools.memorization.watch import Watch
 from tools.metrics.laplacian import COARSEST
 
@@ -243,12 +244,14 @@ class Run:
             detector=self.measuring.detector,
             baseline=False,
         )
-        look = Watch(self.data, size).look(fakes.read(range(self.measuring.images)).pixels)
-        return report.fakes.values | {
-            "size": size,
-            "flagged": look.flagged_share,
-            "flagged of new ones": look.expected_share,
-        }
+        figures = report.fakes.values | {"size": size}
+        if size >= LEAST_STRUCTURE:  # smaller ones are too much alike to tell a copy
+            look = Watch(self.data, size).look(fakes.read(range(self.measuring.images)).pixels)
+            figures |= {
+                "flagged": look.flagged_share,
+                "flagged of new ones": look.expected_share,
+            }
+        return figures
 
     def _keep_generator(self, trainer: Trainer) -> None:
         save_model(

@@ -21,7 +21,7 @@ Pixels = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
 
 _USUAL_SIDE = 32
-_LEAST_STRUCTURE = 8
+LEAST_STRUCTURE = 8
 _ORIENTATIONS = 8
 # The middle of a portrait, half of the side: without hair, clothes and background.
 _INNER_TOP, _INNER_LEFT = 0.3, 0.25
@@ -249,9 +249,9 @@ def open_space(
     if text == "pixels":
         space = PixelSpace(wanted)
     elif text == "structure":
-        if wanted < _LEAST_STRUCTURE:
+        if wanted < LEAST_STRUCTURE:
             raise DatasetError(
-                f"structure needs images of {_LEAST_STRUCTURE} pixels or more, not {wanted}: "
+                f"structure needs images of {LEAST_STRUCTURE} pixels or more, not {wanted}: "
                 "give --features pixels."
             )
         space = StructureSpace(wanted)
