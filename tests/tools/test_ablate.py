@@ -94,18 +94,6 @@ def test_variants_are_trained_measured_and_laid_side_by_side(
 
 
 @pytest.mark.parametrize("between", [False, True], ids=["a round", "state and note"])
-def test_what_ends_before_it_has_grown_is_measured_by_what_can_be(
-    tool: Tool, faces: Dataset
-) -> None:
-    held = TINY.replace("hold_kimg=0.032", "hold_kimg=1")
-    ended = tool("ablate", faces.path, "out", "--seeds", "0", "--kimg", "0.08", "--images", "16",
-                 "--points", "1", "--variant", f"held:{held}")  # fmt: skip
-    assert ended.status == 0, ended.err
-    (run,) = json.loads(Path("out/table.json").read_text())["runs"]["held"]
-    assert run["figures"].keys() == {"ms-ssim", "size"}
-    assert run["figures"]["size"] == 4
-
-
 def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
     tool: Tool, faces: Dataset, monkeypatch: pytest.MonkeyPatch, between: bool
 ) -> None:
@@ -146,6 +134,18 @@ def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
     straight, broken = (Path(n) / "runs" / "a-seed3" for n in ("straight", "broken"))
     for name in ("generator.safetensors", "samples.png", "result.json"):
         assert (straight / name).read_bytes() == (broken / name).read_bytes(), name
+
+
+def test_what_ends_before_it_has_grown_is_measured_by_what_can_be(
+    tool: Tool, faces: Dataset
+) -> None:
+    held = TINY.replace("hold_kimg=0.032", "hold_kimg=1")
+    ended = tool("ablate", faces.path, "out", "--seeds", "0", "--kimg", "0.08", "--images", "16",
+                 "--points", "1", "--variant", f"held:{held}")  # fmt: skip
+    assert ended.status == 0, ended.err
+    (run,) = json.loads(Path("out/table.json").read_text())["runs"]["held"]
+    assert run["figures"].keys() == {"ms-ssim", "size"}
+    assert run["figures"]["size"] == 4
 
 
 def test_a_budget_of_time_is_the_processors_and_not_the_clocks(
