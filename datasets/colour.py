@@ -1,5 +1,6 @@
 """From whatever colours an image file has to those of a screen: sRGB."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
@@ -11,6 +12,9 @@ from datasets.errors import UnusableError
 
 # Printers' profiles have up to 3 MB.
 _MOST_PROFILE_BYTES = 8 * 2**20
+# Converted at a time: a picture may have 300 million of them, and what is large for a moment takes
+# longer to be handed out by the system than to be computed.
+_PIXELS_AT_ONCE = 2**18
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
@@ -30,13 +34,8 @@ def opaque(image: Image.Image) -> Image.Image:
         return _from_16_bits(image)
     if image.mode in ("I", "F"):
         return _from_wide_numbers(image)
-    if image.mode == "La":
-        image = image.convert("LA")
-    if image.has_transparency_data:
-        # Through RGBA whatever the mode: there, Pillow applies palettes and transparent colours.
-        colours = image.convert("RGBA")
-        white = Image.new("RGBA", colours.size, "white")
-        return Image.alpha_composite(white, colours).convert("RGB")
+    if image.mode == "La" or image.has_transparency_data:
+        return _on_white(image)
     if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
         # Adobe's programs store inks inverted, and leave a mark; Pillow believes that all do.
         return ImageChops.invert(image)
@@ -91,26 +90,52 @@ def _transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
         return "", None
 
 
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Give a picture piece by piece from above, each with the row that it begins at."""
+    rows = max(1, _PIXELS_AT_ONCE // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    result = Image.new("RGB", image.size)
+    for top, band in _bands(image):
+        # Through RGBA whatever the mode: there, Pillow applies palettes and transparent colours.
+        # It knows no way there from La, but from LA.
+        colours = (band.convert("LA") if band.mode == "La" else band).convert("RGBA")
+        white = Image.new("RGBA", colours.size, "white")
+        result.paste(Image.alpha_composite(white, colours).convert("RGB"), (0, top))
+    return result
+
+
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    numbers = np.asarray(image).astype(np.uint32)
-    # Pillow's own conversion clips at 255, which turns nearly every picture white. 65535 / 257 is
-    # 255, and adding half of 257 rounds to the nearest.
-    grey = ((numbers + 128) // 257).astype(np.uint8)
     transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[numbers == transparent] = 255
-    return Image.fromarray(grey)
+    result = Image.new("L", image.size)
+    for top, band in _bands(image):
+        numbers = np.asarray(band).astype(np.uint32)
+        # Pillow's own conversion clips at 255, which turns nearly every picture white. 65535 / 257
+        # is 255, and adding half of 257 rounds to the nearest.
+        grey = ((numbers + 128) // 257).astype(np.uint8)
+        if isinstance(transparent, int):
+            grey[numbers == transparent] = 255
+        result.paste(Image.fromarray(grey), (0, top))
+    return result
 
 
 def _from_wide_numbers(image: Image.Image) -> Image.Image:
     """Scale 32-bit numbers, whole or not, by the range that their largest one shows."""
-    numbers = np.asarray(image)
-    least, most = float(numbers.min()), float(numbers.max())
-    # So that a number that is none (NaN) counts as out of range too.
+    # So that a number that is none (NaN) counts as out of range too: it is not kept in order.
+    least, most = np.inf, -np.inf
+    for _, band in _bands(image):
+        numbers = np.asarray(band)
+        least, most = np.minimum(least, numbers.min()), np.maximum(most, numbers.max())
     if not (least >= 0 and most <= 65535):
         raise UnusableError("brightness outside 0 to 65535")
     factor = 1.0 if most <= 255 else 1 / 257
     if image.mode == "F" and most <= 1:
         factor = 255.0
-    grey = np.rint(numbers.astype(np.float32) * np.float32(factor)).astype(np.uint8)
-    return Image.fromarray(grey)
+    result = Image.new("L", image.size)
+    for top, band in _bands(image):
+        grey = np.rint(np.asarray(band).astype(np.float32) * np.float32(factor)).astype(np.uint8)
+        result.paste(Image.fromarray(grey), (0, top))
+    return result

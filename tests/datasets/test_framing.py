@@ -1,6 +1,9 @@
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +17,8 @@ from datasets.colour import opaque, to_srgb
 from datasets.errors import UnusableError
 from datasets.framing import Box, Crop, Framing, frame, parse_crop, reduction
 from tests.datasets.making import Pixels, file_bytes, noise
+
+ROOT = Path(__file__).parents[2]
 
 # How a camera that was turned stores an upright picture, after the definition of the tag: where
 # the first stored row and the first stored column are in the picture.
@@ -196,6 +201,51 @@ def test_colour_modes_that_no_file_of_ours_has(
     if image.mode == "PA":
         image.putalpha(255)
     assert to_srgb(opaque(image), None).getpixel((0, 0)) == rgb
+
+
+# More pixels than are converted at a time, in rows that do not fill the last of the times.
+LARGE = (1000, 700)
+
+
+def test_a_large_picture_loses_its_transparency_everywhere() -> None:
+    pixels = noise(*LARGE, 4)
+    colours, opacity = pixels[..., :3].astype(float), pixels[..., 3:] / 255
+    found = np.asarray(opaque(Image.fromarray(pixels)))
+    assert np.abs(found - (colours * opacity + 255 * (1 - opacity))).max() <= 1
+
+
+def test_a_large_picture_of_wide_numbers_is_scaled_by_its_largest() -> None:
+    numbers = np.random.default_rng(0).integers(0, 200, LARGE)
+    sixteen = Image.fromarray((numbers * 257).astype("<u2"))
+    assert np.array_equal(np.asarray(opaque(sixteen)), numbers)
+    small = Image.fromarray(numbers.astype(np.int32))
+    assert np.array_equal(np.asarray(opaque(small)), numbers)
+    # The only number that tells of 16 bits stands in the last row.
+    numbers[-1, -1] = 65535
+    large = Image.fromarray(numbers.astype(np.float32))
+    assert np.array_equal(np.asarray(opaque(large)), np.rint(numbers / 257))
+
+
+def test_a_transparent_picture_takes_no_more_memory_than_it_must() -> None:
+    # Palette, one byte a pixel, and colours, four: 250 MB. Whole copies with transparency would be
+    # 200 MB each.
+    code = (
+        "import resource\n"
+        "from pathlib import Path\n"
+        "from PIL import Image\n"
+        "from datasets.colour import opaque\n"
+        "image = Image.new('P', (50, 10**6))\n"
+        "image.info['transparency'] = 3\n"
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20,) * 2)\n"
+        "print(opaque(image).size)\n"
+    )
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("how much memory a process has is read in a way that only Linux knows")
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "(50, 1000000)\n"), ended.stderr
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 70000.0])
