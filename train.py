@@ -12,7 +12,7 @@ import click
 from datasets import door
 from datasets.errors import DatasetError
 from datasets.landing import clear_unlanded
-from progan.config import PRECISIONS, PRESETS, Config
+from progan.config import OBJECTIVES, PRECISIONS, PRESETS, Config
 from progan.errors import ProganError
 from tools.rollback import go_back_together, why_it_stopped
 from tools.run_config import begin, config_text, mend_config, settle_config
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 # What the dataset or the preset says, and no option of its own.
 _NO_OPTION = {"preset", "num_channels", "label_size", "resolution"}
-_CHOICES = {"precision": PRECISIONS}
+_CHOICES = {"precision": PRECISIONS, "objective": OBJECTIVES}
+# Of texts that are no numbers by resolution.
+_METAVARS = {"augment": "NAME[,NAME…]"}
 
 
 def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -45,7 +47,7 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
             option = click.option(f"--{dashed}/--no-{dashed}", name, default=None, help=sentence)
         else:
             typed = int if kind == int | None else kind
-            metavar = "N[,RESOLUTION:N…]" if typed is str else None
+            metavar = _METAVARS.get(name, "N[,RESOLUTION:N…]") if typed is str else None
             if name in _CHOICES:
                 typed, metavar = click.Choice(_CHOICES[name]), None
             option = click.option(
