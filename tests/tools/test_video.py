@@ -257,6 +257,10 @@ def test_classes_do_not_depend_on_how_many_frames_are_made_at_once(
         (["--class", "a", "--to", "0"], "'0' is the class of --class"),
         (["--to", "a"], "--to needs --class"),
         (["--class", "a", "--path", "still"], "--path still needs --to"),
+        (
+            ["--class", "a", "--to", "b", "--smoothing", "2"],
+            "--smoothing is for --path random, not for --path still",
+        ),
         (["--class", "a", "--to", "b", "--path", "seeds"], "--path seeds and --seeds go together"),
         (["--class", "a", "--to", "b", "--seeds", "1,2"], "--path seeds and --seeds go together"),
         (["--class", "a", "--to", "b", "--seconds", "0.01"], "at least two frames, not 1"),
@@ -423,7 +427,12 @@ def test_the_walk_does_not_run_away_from_a_slow_encoder(
         (
             ["film.mp4", "--path", "seeds", "--seeds", "1,2", "--smoothing", "1.0"],
             2,
-            "--smoothing is for a random walk",
+            "--smoothing is for --path random, not for --path seeds",
+        ),
+        (
+            ["film.mp4", "--path", "seeds", "--seeds", "1,2", "--seed", "0"],
+            2,
+            "--seed is for --path random and --path still, not for --path seeds",
         ),
         (["film.mp4", "--class", "cat"], 2, "has no classes"),
     ],

@@ -12,6 +12,9 @@ from tools import options
 if TYPE_CHECKING:
     from progan.latents import Walk
 
+# Which paths an option has a meaning for.
+_PATHS_OF = {"smoothing": ("random",), "seed": ("random", "still")}
+
 
 @click.command()
 @options.model
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     type=door.Number(0.001, 3600),
     default=1.0,
     show_default=True,
-    help="Seconds over which the random walk is smoothed: more is slower. Not for --path seeds.",
+    help="Seconds over which the walk of --path random is smoothed: more is slower.",
 )
 @click.option(
     "--grid", type=options.Grid(), default="1x1", show_default=True, help="Faces a frame."
@@ -87,11 +90,11 @@ def video(
     options.refuse_other_than_mp4(out)
     path_name = path_name or ("random" if to_class is None else "still")
     _refuse_contradictions(path_name, seeds, grid, class_name, to_class)
-    smoothed = ctx.get_parameter_source("smoothing") is not ParameterSource.DEFAULT
-    if path_name == "seeds" and smoothed:
-        raise click.UsageError(
-            "--smoothing is for a random walk: it does not go with --path seeds."
-        )
+    for option, paths in _PATHS_OF.items():
+        given = ctx.get_parameter_source(option) is not ParameterSource.DEFAULT
+        if given and path_name not in paths:
+            names = " and ".join(f"--path {path}" for path in paths)
+            raise click.UsageError(f"--{option} is for {names}, not for --path {path_name}.")
     options.refuse_input_as_output(out, model)
     loaded = options.read_model(model, device)
     frames, cells = max(1, round(seconds * fps)), grid[0] * grid[1]
