@@ -24,7 +24,9 @@ class Index:
         assert words[0] == sys.executable and options["timeout"] > 0
         name = words[-1]
         if words[2] == "pip_audit":
-            return subprocess.CompletedProcess(words, self.audit[0], self.audit[1], "")
+            # What it could not ask for would count as harmless.
+            assert "--strict" in words
+            return subprocess.CompletedProcess(words, self.audit[0], "", self.audit[1])
         self.asked.append(name)
         if name not in self.newest:
             error = f"WARNING: no\nERROR: No matching distribution found for {name}"
@@ -78,6 +80,9 @@ def test_what_is_known_to_be_bad_ends_with_a_failure(
 ) -> None:
     index.audit = (1, "Found 1 known vulnerability in 1 package\nfirst 1.0 PYSEC-1")
     with pytest.raises(DatasetError, match=r"not content: .* first 1\.0 PYSEC-1"):
+        dependencies.main([], standalone_mode=False)
+    index.audit = (1, "WARNING: hashes\nTraceback (most recent call last):\n  …\nNo network")
+    with pytest.raises(DatasetError, match=r"not content: No network$"):
         dependencies.main([], standalone_mode=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(DatasetError, match="pip install pip-audit"):
