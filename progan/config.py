@@ -98,6 +98,10 @@ class Config:
 
     def __post_init__(self) -> None:
         self._refuse_numbers_out_of_range()
+        # People and JSON write 0 for 0.0, and not all that takes the one takes the other.
+        for name, kind in get_type_hints(Config).items():
+            if kind is float:
+                object.__setattr__(self, name, float(getattr(self, name)))
         for name in (*_BY_RESOLUTION, "gamma"):
             try:
                 values = ByResolution.parse(getattr(self, name)).values()
@@ -159,10 +163,10 @@ class Config:
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e15:
                 raise ProganError(f"{name} must be positive, not {value}")
-        for name in ("penalty_weight", "drift_weight", "label_weight", "label_size", "seed",
+        for name in ("penalty_weight", "drift_weight", "label_weight", "label_size",
                      "average_halflife_kimg", "average_rampup"):  # fmt: skip
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ProganError(f"{name} must not be negative, and is {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < 1e15:
+                raise ProganError(f"{name} must be from 0 to 1e15, not {getattr(self, name)}")
         for name in ("adam_beta1", "adam_beta2", "average_decay", "augment_target"):
             if not 0 <= getattr(self, name) < 1:
                 raise ProganError(f"{name} must be in [0, 1), not {getattr(self, name)}")
@@ -170,8 +174,8 @@ class Config:
             raise ProganError(
                 f"augment_probability must be in [0, 1], not {self.augment_probability}"
             )
-        if self.seed >= 2**63:
-            raise ProganError(f"seed must be below 2**63, not {self.seed}")
+        if not 0 <= self.seed < 2**63:
+            raise ProganError(f"seed must be from 0 to 2**63 - 1, not {self.seed}")
 
     @property
     def schedule(self) -> Schedule:
@@ -210,7 +214,7 @@ class Config:
             long = isinstance(value, str) and len(value) > _LONGEST_TEXT
             if (
                 not isinstance(value, accepted)
-                or (types[name] is not bool and value is True)
+                or (types[name] is not bool and isinstance(value, bool))
                 or long
             ):
                 shown = repr(value)[:60]

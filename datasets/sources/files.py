@@ -71,8 +71,10 @@ class LocalFile(File):
 
         def attempt() -> bytes:
             with self.path.open("rb") as file:
+                # Room is made for all that is asked for before the file's end is seen.
+                left = max(0, os.fstat(file.fileno()).st_size - start)
                 file.seek(start)
-                return file.read(size)
+                return file.read(min(size, left))
 
         try:
             return persistently(attempt, self.name, is_loss)

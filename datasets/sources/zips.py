@@ -134,8 +134,12 @@ def open_zip(contents: Contents, *, most_bytes: int = MOST_BYTES) -> Zip:
 
 
 def is_zip(file: File) -> bool:
-    """Tell whether a file ends like a zip archive."""
-    return zipfile.is_zipfile(Reader(file, most=_MOST_TABLE_BYTES))
+    """Tell whether a file ends like a zip archive, if only a damaged one."""
+    try:
+        return zipfile.is_zipfile(Reader(file, most=_MOST_TABLE_BYTES))
+    except (zipfile.BadZipFile, ValueError, struct.error):
+        # Something that only such an archive ends with has been found, and is wrong.
+        return True
 
 
 def read_member(file: File, members: Members, item: int, most_bytes: int) -> bytes:

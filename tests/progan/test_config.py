@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import torch
 
 from progan.config import PRESETS, Config, preset
 from progan.errors import ProganError
@@ -74,6 +75,20 @@ def test_a_configuration_survives_json(name: str) -> None:
     assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
+def test_whole_numbers_for_fractions_are_as_good() -> None:
+    written = preset("small", resolution=16).to_json() | {"adam_beta1": 0, "kimg": 1}
+    config = Config.from_json(json.loads(json.dumps(written)))
+    assert (type(config.adam_beta1), type(config.kimg)) == (float, float)
+    torch.optim.Adam([torch.zeros(1)], betas=(config.adam_beta1, config.adam_beta2))
+
+
+@pytest.mark.parametrize("name", ["seed", "penalty_weight"])
+def test_truth_is_no_number(name: str) -> None:
+    for value in (True, False):
+        with pytest.raises(ProganError, match=f"{name} has an unusable value: {value}"):
+            Config.from_json(preset("small").to_json() | {name: value})
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -89,6 +104,7 @@ def test_a_configuration_survives_json(name: str) -> None:
         ({"average_decay": -0.1}, "average_decay"),
         ({"minibatch_repeats": 0}, "minibatch_repeats"),
         ({"penalty_weight": -1.0}, "penalty_weight"),
+        ({"penalty_weight": 10**400}, "penalty_weight"),
         ({"penalty_target": 0.0}, "penalty_target"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**63}, "seed"),

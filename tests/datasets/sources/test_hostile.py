@@ -153,6 +153,9 @@ def test_zip_archives_that_lie(tmp_path: Path) -> None:
     struct.pack_into("<I", data, end + 16, 2**31)  # its place, from which all others are counted
     path.write_bytes(data)
     assert list(loaded(opened(path))) == ["damaged in the archive"] * 2
+    # An end that speaks of a table with 64 bits, on another disk.
+    path.write_bytes(whole[:end] + struct.pack("<4sIQI", b"PK\6\7", 1, 0, 1) + whole[end:])
+    assert "damaged" in sentence(path)
     # Places and sizes of 64 bits, in a field behind the name.
     name = table + 46
     extra = struct.pack("<HHQQQ", 1, 24, 2**64 - 1, 2**64 - 1, 2**64 - 1)
@@ -163,6 +166,21 @@ def test_zip_archives_that_lie(tmp_path: Path) -> None:
     struct.pack_into("<I", data, len(data) - 22 + 12, end - table + len(extra))
     path.write_bytes(data)
     assert list(loaded(opened(path))) == ["larger than 1 GiB", PNG]
+
+
+def test_a_member_that_claims_more_than_the_file_has_reserves_none(tmp_path: Path) -> None:
+    path = making.write_zip(tmp_path / "a.zip", {"1.png": PNG}, zipfile.ZIP_STORED)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.index(b"PK\x01\x02") + 20, 2**30)
+    path.write_bytes(data)
+    source = open_zip(Contents(LocalFile(path)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnusableError, match="damaged in the archive"):
+            source.load(0)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
