@@ -436,7 +436,7 @@ def test_training_that_breaks_down_keeps_the_last_good_checkpoint(
         (["--device", "abacus"], 2, "cannot be used on this machine"),
         (["--preset", "v3"], 2, "v3"),
         (["--kimg", "-1"], 2, "kimg must be positive"),
-        (["--seed", "-1"], 2, "seed must not be negative"),
+        (["--seed", "-1"], 2, "seed must be from 0 to"),
     ],
 )
 def test_misuse_is_a_sentence(
