@@ -365,7 +365,7 @@ def _device(name: str, processes: "Processes") -> "torch.device":
     """Find the device that `--device` means; every process of a machine has its own GPU."""
     import torch
 
-    from progan.memory import keep_freed_memory
+    from progan.devices import settle
 
     several = processes.count > 1
     if name == "auto":
@@ -389,13 +389,7 @@ def _device(name: str, processes: "Processes") -> "torch.device":
         raise click.BadParameter(
             f"{name!r} cannot be used on this machine ({reason})", param_hint="--device"
         ) from None
-    if device.type == "cpu":
-        keep_freed_memory()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    # The same run gives the same bits: no kernel is chosen by a race, none adds in random order.
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
+    settle(device)
     return device
 
 
@@ -423,6 +417,7 @@ def _train(
     from datasets.stream import Stream
     from progan.attempts import Attempts
     from progan.checkpoint import Checkpoints
+    from progan.devices import is_out_of_memory
     from progan.divergence import Diverged
     from progan.passes import Compiled, Direct
     from progan.run_record import refuse_other_settings
@@ -440,6 +435,7 @@ def _train(
     newest = checkpoints.newest(door.warn) if processes.rank == 0 else None
     if newest is not None:
         refuse_other_settings(config, checkpoints.path(newest[1]), run)
+    begun = newest is not None
     nimg = processes.tell(0 if newest is None else newest[1])
     splits = splits_that_fit(config, device, thrift, processes, nimg)
     stream = Stream(data, seed=config.seed)
@@ -453,6 +449,8 @@ def _train(
     )
     if newest is not None:
         trainer.restore(*newest)
+        # All weights and moments, which would else be held besides to the end.
+        newest = None
     if processes.rank == 0:
         attempts = Attempts.of_history(read_rollbacks(run))
         if attempts.count > trainer.attempts.count:
@@ -484,7 +482,7 @@ def _train(
         begin(run, config, data, trainer.nimg)
         only_warn = on_divergence == "warn"
         observers = bring_observers(trainer, data, run, checkpoints, pace, only_warn=only_warn)
-        verb = "Begin" if newest is None else f"Continue at {trainer.nimg / 1000:g} kimg"
+        verb = f"Continue at {trainer.nimg / 1000:g} kimg" if begun else "Begin"
         click.echo(
             f"{verb}: {len(data.rows('train'))} images, to {config.resolution}×{config.resolution} "
             f"pixels, {config.kimg:g} kimg, on {_places(device, processes.count)}"
@@ -493,6 +491,14 @@ def _train(
         try:
             finished = train(trainer, observers, partial(asked_to_stop, stop, observers))
             break
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ProganError(
+                f"{device} has no memory left at {trainer.nimg / 1000:g} kimg: end what else uses "
+                "it, or give --accumulate 2 or more; the same command continues from the newest "
+                "checkpoint"
+            ) from None
         except OSError as error:
             # A full disk is reported without a name.
             if error.errno is not None and error.filename is None:

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from progan.config import PRECISIONS, Config
+from progan.devices import is_out_of_memory
 from progan.errors import ProganError
 from progan.precision import computing_type
 from progan.training import Trainer
@@ -106,10 +107,12 @@ def rows(
                     repeats=repeats,
                     compiled=way == "compiled",
                 )
-            except torch.OutOfMemoryError:
-                yield Row(precision, way, None, "out of memory")
             except ProganError as error:
                 yield Row(precision, way, None, str(error))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                yield Row(precision, way, None, "out of memory")
             else:
                 yield Row(precision, way, found, bytes_per_image=moved)
         if device.type == "cuda":

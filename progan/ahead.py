@@ -28,6 +28,10 @@ class Transfer:
         self._device = device
         self._queue = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
+    def enter_thread(self) -> None:
+        """Let a new thread stand at the device: it begins at the first, and would wake that up."""
+        torch.cuda.set_device(self._queue.device)
+
     def send(self, tensors: Tensors) -> tuple[Tensors, torch.cuda.Event]:
         """Begin to copy tensors from the processor; gives the copies, and when they are there."""
         # Freed pinned memory is not given away again before the copies out of it are done.
@@ -67,7 +71,10 @@ class Ahead:
         self._transfer = Transfer(device) if cuda else None
         self._maker: ThreadPoolExecutor | None = None
         if cuda if ahead is None else ahead:
-            self._maker = ThreadPoolExecutor(1, thread_name_prefix="inputs-ahead")
+            enter = None if self._transfer is None else self._transfer.enter_thread
+            self._maker = ThreadPoolExecutor(
+                1, thread_name_prefix="inputs-ahead", initializer=enter
+            )
         self._now: tuple[Place, Tensors] | None = None
         self._next: tuple[Place, Future[tuple[Tensors, torch.cuda.Event | None]]] | None = None
 

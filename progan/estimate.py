@@ -10,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from progan.config import Config
+from progan.devices import is_out_of_memory
 from progan.growth import FIRST_LEVEL
 from progan.networks import Critic, Generator
 from progan.splitting import Split
@@ -85,7 +86,13 @@ def measure(
             measuring = measuring and seconds * minibatch < _LONGEST_STEP
         if measuring:
             share = replace(config, minibatch=str(minibatch // processes))
-            seconds = _seconds_of_a_step(share, level, device, splits or {}) / minibatch
+            try:
+                seconds = _seconds_of_a_step(share, level, device, splits or {}) / minibatch
+            except RuntimeError as error:
+                # Beside a run that holds its networks there may be no room for others.
+                if level == FIRST_LEVEL or not is_out_of_memory(error):
+                    raise
+                measuring = False
         yield level, seconds, measuring
 
 

@@ -3,11 +3,13 @@
 import bisect
 import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
 from progan.config import Config
+from progan.devices import is_out_of_memory
 from progan.errors import ProganError
 from progan.memory_need import Blank, Needs
 from progan.splitting import Split, in_parts, splits
@@ -126,26 +128,52 @@ def _tried(
         ladder, True, hi=len(ladder) - 1, key=lambda split: needs(level, split).tensors <= free
     )
     for split in ladder[start:]:
-        taken = take_a_step(needs, level, split, device)
+        taken = take_a_step(needs, level, split, device, free)
         if taken is not None:
             return Fit(level=level, split=split, need=taken, tried=True)
     raise _no_room(needs, level, ladder[-1], f"a step was tried with {gib(free)}")
 
 
-def take_a_step(needs: Needs, level: int, split: Split, device: torch.device) -> int | None:
+def take_a_step(
+    needs: Needs, level: int, split: Split, device: torch.device, free: int
+) -> int | None:
     """Take a step at a level on a GPU, with networks that are thrown away.
+
+    Args:
+        needs: the run.
+        level: which.
+        split: of this process's share of the minibatch.
+        device: the GPU.
+        free: bytes that the step may take; the rest is for others.
 
     Returns:
         The bytes that it took, with all that stands between two steps; None if there was not
         enough.
     """
     try:
-        return _bytes_of_a_step(needs, level, split, device)
-    except torch.OutOfMemoryError:
+        with _no_more_than(free, device):
+            return _bytes_of_a_step(needs, level, split, device)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         return None
     finally:
         gc.collect()
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def _no_more_than(free: int, device: torch.device) -> Iterator[None]:
+    """Let this process take no more of a GPU's memory than is free for it, within the block."""
+    # These functions know GPUs by their numbers alone.
+    index = torch.cuda.current_device() if device.index is None else device.index
+    before = torch.cuda.get_per_process_memory_fraction(index)
+    most = (torch.cuda.memory_allocated(index) + free) / torch.cuda.mem_get_info(index)[1]
+    torch.cuda.set_per_process_memory_fraction(min(before, most), index)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(before, index)
 
 
 def _bytes_of_a_step(needs: Needs, level: int, split: Split, device: torch.device) -> int:

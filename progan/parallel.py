@@ -197,7 +197,8 @@ class Processes:
             raise self._trouble("")
         try:
             yield
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            # This process's own, perhaps of something that was queued before.
             raise
         except RuntimeError as error:
             raise self._trouble(str(error)) from None

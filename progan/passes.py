@@ -125,7 +125,9 @@ class Compiled(Passes):
     keeps_graphs = False
 
     def __init__(self, compiler: Callable[[GraphModule], Recording] | None = None) -> None:
-        self._compiler = compiler or partial(torch.compile, dynamic=False)
+        # Else the compiler would time kernels that add in other orders, and take the quickest.
+        alike = {"deterministic": True}
+        self._compiler = compiler or partial(torch.compile, dynamic=False, options=alike)
         self._known: dict[Hashable, Recording] = {}
 
     def _run(

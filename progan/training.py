@@ -15,6 +15,7 @@ from torch import Tensor
 from progan.adaptation import Adaptation
 from progan.attempts import Attempts
 from progan.config import Config
+from progan.devices import refuse_unsupported
 from progan.divergence import Diverged, Divergence
 from progan.errors import ProganError
 from progan.inputs import Data, Inputs
@@ -119,6 +120,7 @@ class Trainer:
         self.config = config
         self.data = data
         self.device = device or torch.device("cpu")
+        refuse_unsupported(config.precision, self.device)
         self.processes = processes or Processes()
         self.splits = dict(splits or {})
         self.generator, self.critic, self.average = build(config, self.device)

@@ -14,7 +14,10 @@ from datasets import door
 from datasets.__main__ import datasets as datasets_main
 from progan.checkpoint import read_model
 from progan.errors import ProganError
+from progan.growth import Stage
 from progan.memory_need import Need
+from progan.objectives import Scalars
+from progan.step import Step
 
 TINY = [
     *("--preset", "small", "--fmap-base", "32", "--fmap-max", "4", "--minibatch", "8"),
@@ -130,3 +133,24 @@ def test_what_cannot_fit_is_refused_before_any_work(
     assert status == 0, err
     assert "To fit" not in out
     assert "in 2 parts, one image at a time, recomputed at 4×4 and 8×8." in out
+
+
+def test_memory_that_runs_out_in_training_is_a_sentence_and_the_run_goes_on_afterwards(
+    program: Door, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    usual = Step.__call__
+
+    def step(self: Step, stage: Stage, nimg: int) -> tuple[Scalars, torch.Tensor]:
+        if nimg >= 96 and full:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 99 GiB.")
+        return usual(self, stage, nimg)
+
+    monkeypatch.setattr(Step, "__call__", step)
+    full = True
+    status, _, err = program(dataset, run, *TINY, "--checkpoint-kimg", "0.032")
+    assert status == 1 and "Traceback" not in err
+    assert "cpu has no memory left at 0.096 kimg" in err and "--accumulate" in err
+    full = False
+    status, out, _ = program(dataset, run, *TINY, "--checkpoint-kimg", "0.032")
+    assert status == 0 and "Continue at 0.096 kimg" in out

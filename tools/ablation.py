@@ -22,6 +22,7 @@ from datasets.pyramid import Dataset
 from datasets.stream import Stream
 from progan.checkpoint import MODEL_NAME, Checkpoints, ModelFile, save_model
 from progan.config import Config
+from progan.devices import wait_for
 from progan.errors import ProganError
 from progan.latents import latents_of_seeds
 from progan.training import Trainer
@@ -200,8 +201,7 @@ class Run:
     def _clock(self) -> float:
         if self.device.type == "cpu":
             return time.process_time()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        wait_for(self.device)
         return time.perf_counter()
 
     def _fakes(self, trainer: Trainer) -> ModelImages:

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from datasets.errors import DatasetError
 from progan.config import Config, preset
 from progan.convolution import plain_convolutions
+from progan.devices import forget_peak, wait_for
 from progan.passes import Compiled
 from progan.training import Trainer
 from tools.outputs import landing_file
@@ -147,7 +148,7 @@ def plain_convolution(
         start = time.perf_counter()
         found = F.conv2d(images, weight, padding=1)
         torch.autograd.grad(found, (images, weight), gradient)
-        _wait(device)
+        wait_for(device)
         return operations / (time.perf_counter() - start)
 
     run()
@@ -218,11 +219,13 @@ def speed(
     with plain_convolutions() if compiled else nullcontext(), CountOperations() as counted:
         trainer.round()
     if compiled:
+        del trainer
         trainer = Trainer(at_once, Noise(config), device=device, passes=Compiled())
         trainer.round()
     trainer.check()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    forget_peak(device)
+    trainer.round()  # takes again what it needs
+    trainer.check()
     seconds, rates = [], []
     for _ in range(repeats):
         before = ceiling()
@@ -275,17 +278,12 @@ def ceilings(device: torch.device, size: int | None = None) -> dict[str, float]:
 
 def _seconds(work: Callable[[], Any], device: torch.device) -> float:
     work()
-    _wait(device)
+    wait_for(device)
     start = time.perf_counter()
     for _ in range(10):
         work()
-    _wait(device)
+    wait_for(device)
     return (time.perf_counter() - start) / 10
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def configuration(

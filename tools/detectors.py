@@ -28,6 +28,7 @@ from datasets.errors import DatasetError
 from datasets.framing import fit
 from datasets.landing import landing
 from datasets.progress import progress
+from progan.devices import is_out_of_memory
 from progan.runs import read_critic
 
 Pixels = NDArray[np.uint8]
@@ -148,6 +149,11 @@ class ScriptDetector:
                 with torch.inference_mode(), _unoptimized():
                     found = self._network(pixels.to(dtype), **options)
             except (RuntimeError, TypeError, NotImplementedError) as error:
+                if isinstance(error, RuntimeError) and is_out_of_memory(error):
+                    raise DatasetError(
+                        f"{self._device} has not enough free memory for {self.name}: end what else "
+                        "uses it."
+                    ) from None
                 reason = str(error).strip().splitlines()[-1]
                 continue
             if not isinstance(found, torch.Tensor) or found.shape[:1] != pixels.shape[:1]:

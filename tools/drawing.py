@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from datasets.errors import DatasetError
+from progan.devices import is_out_of_memory, refuse_unsupported
 from progan.networks import Generator
 from progan.precision import computing_type
 from tools.arrays import open_array
@@ -113,7 +114,9 @@ def _made(generator: Generator, points: np.ndarray, labels: np.ndarray | None) -
         try:
             with torch.inference_mode(), generator.shared_weights():
                 made = generator(z, None if part is None else part.to(parameter.device))
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             if size == 1:
                 raise DatasetError(
                     f"{parameter.device} has not enough free memory for this generator; take "
@@ -168,7 +171,9 @@ def in_half_precision(
 
 def _computing_in(generator: Generator, precision: str) -> Generator:
     computing = computing_type(precision)
-    on_gpu = next(generator.parameters()).device.type == "cuda"
+    device = next(generator.parameters()).device
+    refuse_unsupported(precision, device)
+    on_gpu = device.type == "cuda"
     return deepcopy(generator).compute_in(computing, channels_last=on_gpu and computing is not None)
 
 

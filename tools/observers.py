@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from datasets.progress import progress
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints
+from progan.devices import forget_peak
 from progan.estimate import measure
 from progan.run_record import read_record
 from progan.runs import earlier_datasets, imported_from
@@ -99,6 +100,8 @@ def _measured_speeds(trainer: Trainer) -> dict[int, float]:
         ):
             seconds[level] = estimate
             bar.advance()
+    # What that has taken is no part of what the run will be seen to take.
+    forget_peak(trainer.device)
     return seconds
 
 

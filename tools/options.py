@@ -137,7 +137,7 @@ def find_device(name: str) -> "torch.device":
     """
     import torch
 
-    from progan.memory import keep_freed_memory
+    from progan.devices import settle
     from tools.drawing import best_device
 
     try:
@@ -149,8 +149,7 @@ def find_device(name: str) -> "torch.device":
         raise click.BadParameter(
             f"{name!r} cannot be used on this machine ({reason})", param_hint="--device"
         ) from None
-    if where.type == "cpu":
-        keep_freed_memory()
+    settle(where)
     return where
 
 

@@ -81,6 +81,7 @@ class FakeCard:
         class Queue:
             def __init__(self, name: Any = "side") -> None:
                 self.name = name if isinstance(name, str) else "side"
+                self.device = name
 
             def wait_event(self, event: Any) -> None:
                 said.append(f"{self.name} waits")
@@ -100,6 +101,7 @@ class FakeCard:
             Event=Event,
             stream=lambda queue: queue,
             current_stream=lambda device: Queue("main"),
+            set_device=lambda device: said.append(f"at {device}"),
         )
         monkeypatch.setattr(torch, "cuda", cuda)
         monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: self.pin(tensor))
@@ -128,6 +130,17 @@ def test_the_main_queue_waits_for_the_copy_and_the_program_does_not(
     card.said.clear()
     assert transfer.receive(sent, arrived) is sent
     assert card.said == ["main waits", "kept for main"]
+
+
+def test_the_thread_that_makes_inputs_stands_at_its_own_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card = FakeCard(monkeypatch)
+    inputs = Ahead(Maker(), torch.device("cuda", 2))
+    inputs.take(place(0), place(8))
+    # Else it would stand at the first, which may be another process's, and full.
+    assert card.said[0] == "at cuda:2"
+    assert "copied" in card.said
 
 
 def test_inputs_made_ahead_change_no_bit() -> None:

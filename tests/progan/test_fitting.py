@@ -98,8 +98,9 @@ class Gpu:
         monkeypatch.setattr(fitting, "take_a_step", self.take_a_step)
 
     def take_a_step(
-        self, needs: Needs, level: int, split: Split, device: torch.device
+        self, needs: Needs, level: int, split: Split, device: torch.device, free: int
     ) -> int | None:
+        assert free == int(0.9 * self.room)
         self.tried.append((level, split))
         taken = int(1.3 * needs(level, split).tensors)
         return taken if taken <= self.room else None
@@ -127,11 +128,62 @@ def test_a_gpu_is_tried_until_a_step_succeeds(monkeypatch: pytest.MonkeyPatch) -
         list(fits(wide(), GPU, room=gpu.room))
 
 
-def test_a_step_that_a_gpu_has_no_memory_for_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        def __init__(self, *args: object, **options: object) -> None:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+class Allocator:
+    """What PyTorch says and is told of the memory of a GPU of 1000 bytes, 100 of them in use."""
 
-    monkeypatch.setattr(fitting, "Trainer", Full)
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
-    assert fitting.take_a_step(Needs(small_config()), 2, Split(), GPU) is None
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fractions = [1.0]
+        for name, answer in {
+            "reset_peak_memory_stats": lambda device: None,
+            "empty_cache": lambda: None,
+            "current_device": lambda: 3,
+            "memory_allocated": lambda index: 100,
+            "mem_get_info": lambda index: (900, 1000),
+            "get_per_process_memory_fraction": lambda index: self.fractions[-1],
+            "set_per_process_memory_fraction": self.limit,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, answer)
+
+    def limit(self, fraction: float, index: int) -> None:
+        assert index == 3
+        self.fractions.append(fraction)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+    ],
+)
+def test_a_step_that_a_gpu_has_no_memory_for_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    allocator = Allocator(monkeypatch)
+    seen = []
+
+    def full(*args: object, **options: object) -> None:
+        seen.append(allocator.fractions[-1])
+        raise error
+
+    monkeypatch.setattr(fitting, "Trainer", full)
+    needs = Needs(small_config())
+    assert fitting.take_a_step(needs, 2, Split(), GPU, 500) is None
+    # It gets what it may count on and no more, and afterwards the limit is the old one.
+    assert (seen, allocator.fractions[-1]) == ([0.6], 1.0)
+    allocator.fractions[-1] = 0.3
+    assert fitting.take_a_step(needs, 2, Split(), GPU, 500) is None
+    assert seen[-1] == allocator.fractions[-1] == 0.3
+
+
+def test_a_step_that_fails_otherwise_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    Allocator(monkeypatch)
+
+    def broken(*args: object, **options: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(fitting, "Trainer", broken)
+    with pytest.raises(RuntimeError, match="do not fit"):
+        fitting.take_a_step(Needs(small_config()), 2, Split(), GPU, 500)
