@@ -169,6 +169,9 @@ def _json(data: bytes, chance: random.Random) -> bytes:
 
 def _inside(content: Any, chance: random.Random) -> Any:
     """Give the same with one value changed, left out, or put where another one was."""
+    if isinstance(content, str) and content[:1] in ("{", "[") and chance.random() < 0.9:
+        # JSON within JSON, as the metadata of safetensors files is.
+        return _json(content.encode("utf-8", "surrogatepass"), chance).decode("utf-8", "ignore")
     if not isinstance(content, dict | list) or not content or chance.random() < 0.1:
         return deepcopy(chance.choice(_VALUES))
     keys = list(content) if isinstance(content, dict) else list(range(len(content)))
