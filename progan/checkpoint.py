@@ -308,7 +308,9 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; the older ones stay.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _sync(self.folder.parent)  # its own name is to outlast a power cut, too
         path = self.path(nimg)
         metadata = {"kind": "checkpoint", "format_version": _FORMAT_VERSION, "nimg": nimg}
         write_atomically(path, tensors, metadata | ({} if run is None else {_RUN: dict(run)}))
