@@ -63,8 +63,8 @@ def room_for_checkpoints(trainer: Trainer, run: Path, checkpoints: Checkpoints) 
         kept += f" and up to {milestones} milestones"
     need = (checkpoints.keep + _BEFORE + milestones + 1) * one + 2 * model
     sentence = (
-        f"A checkpoint takes up to {readable(one)}; {kept} are kept, and up to {_BEFORE} older ones "
-        "until it is known that nothing has gone wrong since, which takes "
+        f"A checkpoint takes up to {readable(one)}; {kept} are kept, and up to {_BEFORE} "
+        "older ones until it is known that nothing has gone wrong since, which takes "
         f"{readable(need)} with the model file and one on its way; {readable(free + there)} are "
         "free or taken by them"
     )
