@@ -34,7 +34,8 @@ def go_back_together(
     if trainer.processes.rank == 0:
 
         def beginning() -> Trainer:
-            return Trainer(trainer.config, trainer.data, device=trainer.device)
+            # On the processor: a graphics card may have no room for two.
+            return Trainer(trainer.config, trainer.data)
 
         record = read_record(run)
         later = go_back(trainer, found, checkpoints, beginning=beginning, record=record)
