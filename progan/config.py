@@ -180,9 +180,7 @@ class Config:
                 f"augment_probability must be in [0, 1], not {self.augment_probability}"
             )
         if 1000 * self.kimg < 1:
-            raise ProganError(
-                f"kimg must be at least 0.001, which is one image, not {self.kimg:g}"
-            )
+            raise ProganError(f"kimg must be at least 0.001, which is one image, not {self.kimg:g}")
         if not 0 <= self.seed < 2**63:
             raise ProganError(f"seed must be from 0 to 2**63 - 1, not {self.seed}")
 

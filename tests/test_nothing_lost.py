@@ -13,9 +13,10 @@ import train
 from datasets import locking
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints, read_model
+from progan.config import preset
 from progan.errors import ProganError
 from progan.parallel import Processes
-from progan.run_record import read_record
+from progan.run_record import read_record, sealed_text
 from tests.starting import Started, start, train_py
 from tests.tiny_runs import HALF, TINY, WHOLE, prepared
 from tools import run_lock
@@ -347,3 +348,25 @@ def test_other_data_that_do_not_fit_are_refused_all_the_same(
     said = run(tmp_path, other, undisturbed, *WHOLE, "--accept-changed-data", status=1)
     assert sentence in said
     assert (undisturbed / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("num_channels", 1, "are for 1 channels, and"),
+        ("label_size", 3, "are for 3 classes, and"),
+        ("resolution", 32, "are for 32 pixels, and"),
+    ],
+)
+def test_settings_that_contradict_the_runs_own_data_are_refused(
+    dataset: Path, tmp_path: Path, name: str, value: int, sentence: str
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    fingerprint = json.loads((dataset / "dataset.json").read_text())["fingerprint"]
+    config = preset("small", resolution=16, fmap_base=32, fmap_max=4).to_json() | {name: value}
+    record = {"config": config, "dataset": {"path": str(dataset), "fingerprint": fingerprint}}
+    (place / "config.json").write_text(sealed_text(record))
+    said = run(tmp_path, dataset, place, "--device", "cpu", status=1)
+    assert said.startswith(f"Error: the networks in {place} {sentence}")
+    assert [path.name for path in place.iterdir()] == ["config.json"]

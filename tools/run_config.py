@@ -84,13 +84,15 @@ def _saved_config(
             "run's own dataset, begin another run, or give --accept-changed-data to go on with "
             "this one"
         )
+    # Also of the run's own dataset: whoever wrote config.json may have claimed that it is.
+    _refuse_misfit(settings, data, run)
     if changed or known is None:
-        _refuse_misfit(settings, data, run)
+        _refuse_other_classes(data, run)
     return settings
 
 
 def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None:
-    """Refuse a dataset that networks cannot go on with which have had another one, or none."""
+    """Refuse a dataset that the run's networks have no shape for."""
     config = Config.from_json(settings)
     for name, wanted, found in (
         ("channels", config.num_channels, data.channels),
@@ -106,6 +108,10 @@ def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None
             f"the networks in {run} are for {config.resolution} pixels, and {data.path} has "
             f"{data.resolution}: prepare it with --resolution {config.resolution}"
         )
+
+
+def _refuse_other_classes(data: "Dataset", run: Path) -> None:
+    """Refuse a dataset of other classes for networks which have had another one, or none."""
     if data.classes is None or not (run / "generator.safetensors").is_file():
         return
     from progan.checkpoint import read_model
