@@ -24,6 +24,7 @@ def settle_config(
     run: Path,
     processes: "Processes",
     *,
+    preset_was_typed: bool = False,
     accept_changed_data: bool = False,
 ) -> Config:
     """Make or take up the run's configuration in process 0, and tell the others."""
@@ -32,6 +33,8 @@ def settle_config(
         if saved is None:
             config = _new_config(preset_name, given, data, processes)
         else:
+            if preset_was_typed:
+                _refuse_other_preset(preset_name, saved, run)
             config = _continued_config(saved, given, run)
             begun = begun_with(config)
             if begun not in (None, processes.count):
@@ -143,6 +146,16 @@ def _new_config(
         )
     except ProganError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _refuse_other_preset(name: str, saved: dict[str, Any], run: Path) -> None:
+    """Refuse a preset that a run did not begin with, and would take nothing of."""
+    begun = Config.from_json(saved).preset
+    if name != begun:
+        raise click.UsageError(
+            f"--preset {name} cannot be given for {run}, which began with {begun!r:.60}: leave the "
+            "option away, or begin another run"
+        )
 
 
 def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -> Config:
