@@ -189,7 +189,7 @@ class _Parts(click.ParamType[int | None]):
     default="stop",
     show_default=True,
     help="When training goes bad: stop at the newest checkpoint from before; go back to it and try "
-    "again with other noise; or only say so.",
+    "again with other noise; or only say so, and stop where no step can be taken any more.",
 )
 @click.option(
     "--rollbacks",

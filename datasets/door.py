@@ -1,5 +1,6 @@
 """How every command line of this project starts, fails and is stopped."""
 
+import contextlib
 import math
 import os
 import signal
@@ -106,6 +107,16 @@ def _status(command: click.Command, errors: tuple[type[Exception], ...]) -> int:
         return _failed("There is not enough memory for this.")
     # With standalone_mode off, the status given to `ctx.exit` comes back as a number.
     return result if isinstance(result, int) else 0
+
+
+def tell(sentence: str, *, err: bool = False) -> None:
+    """Tell the user how long work is coming along, which goes on where nobody listens any more.
+
+    Ctrl-C in a terminal ends all that is joined by pipes there: the program that shows these lines
+    is gone before this one has put in safety what it has done.
+    """
+    with contextlib.suppress(OSError):
+        click.echo(sentence, err=err)
 
 
 def warn(sentence: str) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -277,15 +277,15 @@ class Checkpoints:
             of the run's history; None for none.
 
     Attributes:
-        doubtful_since: images shown after which states may be bad, so that the newest two from
-            before are kept, too; None where nothing is in doubt.
+        open_since: images shown after which states are not known to be sound yet, so that the
+            newest two from before are kept, too; None where nobody judges.
     """
 
     def __init__(self, folder: Path, *, keep: int = 3, milestone_kimg: float | None = None) -> None:
         self.folder = folder
         self.keep = keep
         self.milestone_kimg = milestone_kimg
-        self.doubtful_since: int | None = None
+        self.open_since: int | None = None
 
     def all(self) -> list[Path]:
         """List the checkpoints, the oldest first."""
@@ -308,18 +308,27 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; the older ones stay.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _sync(self.folder.parent)  # its own name is to outlast a power cut, too
         path = self.path(nimg)
         metadata = {"kind": "checkpoint", "format_version": _FORMAT_VERSION, "nimg": nimg}
         write_atomically(path, tensors, metadata | ({} if run is None else {_RUN: dict(run)}))
         older = self.all()
         kept = self._milestones(older)
-        if self.doubtful_since is not None:
-            kept |= set([p for p in older if int(p.stem) <= self.doubtful_since][-2:])
+        if self.open_since is not None:
+            kept |= set([p for p in older if int(p.stem) <= self.open_since][-2:])
         for old in older[: -self.keep]:
             if old not in kept:
                 old.unlink()
         return path
+
+    def rename(self, paths: Sequence[Path], ending: str) -> None:
+        """Give states a longer name that nothing reads, in this order, to outlast a power cut."""
+        for path in paths:
+            path.rename(path.with_name(path.name + ending))
+        if paths:
+            _sync(self.folder)
 
     def _milestones(self, paths: list[Path]) -> set[Path]:
         """Choose the first state in every stretch of `milestone_kimg`."""

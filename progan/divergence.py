@@ -131,8 +131,16 @@ class Detector:
     @property
     def doubtful_since(self) -> int | None:
         """Images shown when nothing was wrong yet, if something may be wrong now; else None."""
-        rows = [row.since for row in (self._exploding, self._collapsing) if row.windows]
-        return min(rows, default=None)
+        return min(self._doubts(), default=None)
+
+    @property
+    def open_since(self) -> int:
+        """Images shown when all that is not judged yet began, sound as it may turn out to be."""
+        return min([self._window.begin, *self._doubts()])
+
+    def _doubts(self) -> list[int]:
+        rows = (self._exploding, self._collapsing)
+        return [row.since for row in rows if row.windows]
 
     def look(self, nimg: int, scalars: Mapping[str, float | None]) -> Divergence | None:
         """Look at means since the last look.

@@ -124,9 +124,11 @@ class _Disk:
         for path, certain in self._unsynced.items():
             with contextlib.suppress(OSError):
                 os.truncate(path, (certain + Path(path).stat().st_size) // 2)
-        for undo in self._names.values():
+        for undo in reversed(self._names.values()):
             for step in reversed(undo):
-                step()
+                # With a folder that is gone, all is gone that happened in it.
+                with contextlib.suppress(OSError):
+                    step()
         self.die()
 
     def write(self, raw: "_Raw", data: Any) -> int:
@@ -151,6 +153,8 @@ class _Disk:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _fsync(self, descriptor: int) -> None:
+        if _path_of(descriptor) == os.path.dirname(self.run):  # noqa: PTH120
+            self._names.pop(os.path.dirname(self.run), None)  # noqa: PTH120
         if not self.concerns(descriptor):
             return self._real["fsync"](descriptor)  # type: ignore[no-any-return]
         with self.call():
@@ -176,7 +180,22 @@ class _Disk:
             with self.call():
                 if name == "mkdir":
                     self.refuse_if_full()
-                return self._real[name](path, *rest, **options)
+                gone = os.fsdecode(path)
+                before = f"{self.run}-before-{self.counts.calls}"
+                held = name in ("unlink", "remove") and self.fault.kind == "power lost"
+                if held and not os.path.islink(gone):  # noqa: PTH114
+                    with contextlib.suppress(OSError):
+                        os.link(gone, before)
+
+                def undo() -> None:
+                    if name == "mkdir":
+                        shutil.rmtree(gone, ignore_errors=True)
+                    elif os.path.exists(before):  # noqa: PTH110
+                        self._real["replace"](before, gone)
+
+                result = self._real[name](path, *rest, **options)
+                self._names.setdefault(os.path.dirname(gone), []).append(undo)  # noqa: PTH120
+                return result
 
         return changed
 

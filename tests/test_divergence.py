@@ -11,10 +11,10 @@ import torch
 
 from progan.adversarial import critic_objective
 from progan.checkpoint import Checkpoints, read_model
-from progan.divergence import Detector
+from progan.divergence import Detector, Diverged, Divergence
 from progan.estimate import measure
 from progan.run_record import said_by
-from progan.runs import read_rollbacks
+from progan.runs import earlier_datasets, read_rollbacks
 from progan.step import Step
 from progan.training import Trainer
 from tests.progan.making import Patterns, small_config
@@ -23,7 +23,8 @@ from tests.test_train import TINY, Door
 from tests.test_train import dataset as dataset
 from tests.test_train import program as program
 from tests.test_train import undisturbed as undisturbed
-from tools.divergence import Judge, _logged, go_back
+from tools.divergence import Judge, _logged, go_back, note_rollback
+from tools.run_config import write_record
 
 # A window of two rounds of 16 images.
 WINDOW = 32
@@ -283,13 +284,93 @@ def test_the_newest_two_states_from_before_a_doubt_are_kept(tmp_path: Path) -> N
     checkpoints = Checkpoints(tmp_path, keep=2)
     for nimg in (16, 32, 48):
         checkpoints.save(trainer.state(), nimg)
-    checkpoints.doubtful_since = 50
+    checkpoints.open_since = 50
     for nimg in (64, 80, 96, 112):
         checkpoints.save(trainer.state(), nimg)
     assert [int(path.stem) for path in checkpoints.all()] == [32, 48, 96, 112]
-    checkpoints.doubtful_since = None
+    checkpoints.open_since = None
     checkpoints.save(trainer.state(), 128)
     assert [int(path.stem) for path in checkpoints.all()] == [112, 128]
+
+
+def test_states_from_before_a_window_are_kept_though_nothing_is_in_doubt_yet(
+    tmp_path: Path,
+) -> None:
+    trainer = Trainer(small_config(), Patterns())
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    judge = Judge(trainer, tmp_path / "log.jsonl", checkpoints)
+    line = {"progress/level": 2, "progress/minibatch": 8, "scores/fake": 0.0}
+    found: Diverged | None = None
+    # Four states within each window, and more than are kept; bad from 4000 on.
+    for nimg in range(250, 9000, 250):
+        trainer.nimg = nimg
+        try:
+            judge(trainer, line | {"scores/real": 1e6 if nimg > 4000 else 0.0})
+        except Diverged as error:
+            found = error
+            break
+        checkpoints.save(trainer.state(), nimg)
+    assert found is not None and (found.divergence.since, trainer.nimg) == (4000, 7000)
+    kept = [int(path.stem) for path in checkpoints.all()]
+    assert kept == [3750, 4000, 6500, 6750]
+    go_back(trainer, found.divergence, checkpoints, beginning=lambda: trainer)
+    assert trainer.nimg == 4000
+
+
+def test_a_damaged_state_gives_way_to_the_one_before_it_when_a_run_goes_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = Trainer(small_config(), Patterns())
+    checkpoints = Checkpoints(tmp_path, keep=9)
+    for nimg in (16, 32, 48):
+        checkpoints.save(trainer.state(), nimg)
+    path = checkpoints.path(32)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    found = Divergence(60, 40, "why")
+    assert go_back(trainer, found, checkpoints, beginning=lambda: trainer)
+    assert trainer.nimg == 16 and "set aside" in capsys.readouterr().err
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "000000000016.safetensors",
+        "000000000032.safetensors.damaged",
+        "000000000048.safetensors.diverged",
+    ]
+
+
+def test_at_every_moment_of_going_back_there_is_a_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(small_config(), Patterns())
+    checkpoints = Checkpoints(tmp_path)
+    for nimg in (48, 64):
+        checkpoints.save(trainer.state(), nimg)
+    usual, seen = Path.rename, []
+
+    def rename(path: Path, target: Path) -> Path:
+        seen.append([int(each.stem) for each in checkpoints.all()])
+        return usual(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    go_back(trainer, Divergence(70, 20, "why"), checkpoints, beginning=lambda: trainer)
+    # The beginning is there before the first of the others goes, which is the newest.
+    assert seen == [[0, 48, 64], [0, 48]]
+    assert [int(path.stem) for path in checkpoints.all()] == [0]
+
+
+def test_a_rollback_to_before_other_data_forgets_these(tmp_path: Path) -> None:
+    trainer = Trainer(small_config(), Patterns())
+    first, second = ({"path": name, "fingerprint": name} for name in ("first", "second"))
+    record = {
+        "format_version": 1,
+        "config": trainer.config.to_json(),
+        "dataset": second,
+        "earlier_datasets": [first | {"until_nimg": 100}],
+    }
+    write_record(tmp_path, record)
+    trainer.nimg = 50
+    note_rollback(tmp_path, trainer, Divergence(200, 60, "why"))
+    assert [each["until_nimg"] for each in earlier_datasets(tmp_path)] == [50]
 
 
 def test_a_run_that_goes_on_is_judged_as_one_that_was_never_interrupted(tmp_path: Path) -> None:
@@ -303,9 +384,11 @@ def test_a_run_that_goes_on_is_judged_as_one_that_was_never_interrupted(tmp_path
     trainer.nimg = 3500
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     judge = Judge(trainer, log, checkpoints)
+    # What was in doubt before is so from the first: a state may be saved before the next look.
+    assert checkpoints.open_since == 1000
     trainer.nimg = 3900
     judge(trainer, bad)
-    assert checkpoints.doubtful_since == 1000
+    assert checkpoints.open_since == 1000
     trainer.nimg = 4000
     with pytest.raises(Exception, match=r"has diverged at 4\.0 kimg") as raised:
         judge(trainer, bad)
@@ -366,5 +449,6 @@ def test_what_is_set_aside_gives_way_to_what_is_set_aside_next(tmp_path: Path) -
         assert go_back(trainer, found, checkpoints, beginning=lambda: trainer) is (last > 500)
         assert trainer.nimg == 0
     assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "000000000000.safetensors",
         "000000000016.safetensors.diverged", "000000002000.safetensors.diverged",
     ]  # fmt: skip

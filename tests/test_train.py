@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -224,6 +225,30 @@ def test_a_signal_ends_training_with_a_checkpoint_and_a_sentence(
     assert str(run) in last
     (newest,) = list((run / "checkpoints").iterdir())[-1:]
     assert f"at {int(newest.stem) / 1000:g} kimg" in last
+
+
+def test_a_run_whose_listener_is_gone_goes_on_and_stops_with_a_checkpoint(
+    dataset: Path, tmp_path: Path
+) -> None:
+    # Ctrl-C in a terminal ends `tee` at the end of a pipe, too.
+    run = tmp_path / "run"
+    process = started(dataset, run, *TINY, "--kimg", "1000")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("kimg"):
+            break
+    process.stdout.close()
+    log = run / "log.jsonl"
+    before = log.stat().st_size
+    while log.stat().st_size < before + 1000:  # several status lines that nobody reads
+        assert process.poll() is None
+        time.sleep(0.05)
+    assert not (run / "checkpoints").exists()
+    process.send_signal(signal.SIGINT)
+    # Not 0: its last sentence has reached nobody.
+    assert process.wait(_PATIENCE) == 1
+    (newest,) = (run / "checkpoints").iterdir()
+    assert int(newest.stem) >= json.loads(log.read_text().splitlines()[-1])["nimg"]
 
 
 def test_going_further_is_the_one_change_that_a_run_allows(

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from torch import Tensor
 
-from progan.checkpoint import Checkpoints
+from datasets import door
+from progan.checkpoint import Checkpoints, set_aside
 from progan.divergence import Detector, Diverged, Divergence
+from progan.errors import DamagedFile
 from progan.growth import FIRST_LEVEL, LAST_LEVEL
-from progan.run_record import read_record
-from progan.runs import read_rollbacks
+from progan.run_record import for_checkpoints, read_record
+from progan.runs import datasets_until, read_rollbacks
 from progan.training import Trainer
 from tools.run_config import write_record
 
@@ -29,9 +32,10 @@ class Judge:
 
     Args:
         trainer: the run, where it stands.
-        log: the run's log.jsonl up to there, which the detector is shown first: a run that is
-            continued is judged as one that was never interrupted.
-        checkpoints: of which the newest from before a doubt is kept until the doubt is settled.
+        log: the run's log.jsonl up to there, which the detector is shown first: what was wrong
+            before a run was interrupted is not forgotten. (Its first line is left out, as nobody
+            knows where it began; so windows may lie elsewhere by a tick.)
+        checkpoints: of which the newest from before what is not judged yet are kept.
         warn: only tell what is found, and go on.
     """
 
@@ -46,6 +50,7 @@ class Judge:
         for nimg, line in scalars:
             if nimg <= trainer.nimg:
                 self._detector.look(nimg, line)
+        checkpoints.open_since = self._detector.open_since
 
     def __call__(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
         """Look at the means since the last tick.
@@ -54,7 +59,7 @@ class Judge:
             Diverged: training has gone bad.
         """
         found = self._detector.look(trainer.nimg, scalars)
-        self._checkpoints.doubtful_since = self._detector.doubtful_since
+        self._checkpoints.open_since = self._detector.open_since
         if self._detector.doubtful_since is None:
             self._told = False
         if found is None:
@@ -101,42 +106,54 @@ def go_back(
     checkpoints: Checkpoints,
     *,
     beginning: Callable[[], Trainer],
+    record: Mapping[str, Any] | None = None,
 ) -> bool:
     """Take up the newest state from before a divergence; later ones are set aside.
 
     Where the run has gone back to that very state already, and did not come to a new one, it is
-    the one before.
+    the one before. At every moment there is a state to go on from.
 
     Args:
         trainer: the run.
         found: what has gone wrong.
-        checkpoints: its states.
+        checkpoints: its states. Damaged ones are passed over, with a warning.
         beginning: gives the run as it began, for when there is no such state.
+        record: what config.json says, for the state of the beginning.
 
     Returns:
         Whether there were later states.
-
-    Raises:
-        ProganError: the state cannot be read.
     """
     sound = [path for path in checkpoints.all() if int(path.stem) <= found.since]
     tried = trainer.attempts.begun[-1][0] if trainer.attempts.begun else None
     if len(sound) > 1 and int(sound[-1].stem) == tried:
         sound.pop()
     later = [path for path in checkpoints.all() if path not in sound]
-    for path in checkpoints.folder.glob(f"*{ASIDE}") if later else ():
-        path.unlink()
-    for path in later:
-        path.rename(path.with_name(path.name + ASIDE))
     attempts = trainer.attempts
-    if sound:
-        trainer.restore(*checkpoints.read(sound[-1]))
+    state = _newest(sound)
+    if state is not None:
+        trainer.restore(*state)
     else:
         trainer.restore(beginning().state(), 0)
+        checkpoints.save(trainer.state(), 0, None if record is None else for_checkpoints(record))
+        later = [path for path in later if int(path.stem) > 0]
     # A state from before knows nothing of them, and none may be made twice.
     trainer.attempts = attempts
-    checkpoints.doubtful_since = None
+    for path in checkpoints.folder.glob(f"*{ASIDE}") if later else ():
+        path.unlink()
+    # The newest first: whoever is interrupted here finds one from which all comes again.
+    checkpoints.rename(later[::-1], ASIDE)
+    checkpoints.open_since = None
     return bool(later)
+
+
+def _newest(states: list[Path]) -> tuple[dict[str, Tensor], int] | None:
+    """Read the newest state that is not damaged; those that are get another name."""
+    for path in reversed(states):
+        try:
+            return Checkpoints.read(path)
+        except DamagedFile as error:
+            door.warn(f"{error}. It is set aside as {set_aside(path).name}.")
+    return None
 
 
 def note_rollback(run: Path, trainer: Trainer, found: Divergence) -> dict[str, Any]:
@@ -146,6 +163,11 @@ def note_rollback(run: Path, trainer: Trainer, found: Divergence) -> dict[str, A
         What config.json says now.
     """
     record = read_record(run) or {}
+    known = record.get("dataset")
+    if isinstance(known, dict):
+        # Data that it went on with later has taught it nothing now.
+        fingerprint = str(known.get("fingerprint"))
+        record["earlier_datasets"] = datasets_until(run, trainer.nimg, fingerprint)
     record["rollbacks"] = [
         *read_rollbacks(run),
         {

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from datasets import door
 from progan.checkpoint import ModelFile
 from progan.training import Trainer, crossed
 from tools.detectors import Detector
@@ -56,7 +55,9 @@ class Measuring:
 
     def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
         """Look at the trainer after a round."""
-        if not finished and not crossed(before, trainer.nimg, self.every_kimg):
+        # Where it was asked to stop, it is to stop soon.
+        ended = trainer.nimg >= trainer.config.nimg
+        if not ended and not crossed(before, trainer.nimg, self.every_kimg):
             return
         size = 2**trainer.average.level
         names = [n for n in self.names if n != "swd" or size >= COARSEST]
@@ -83,7 +84,7 @@ class Measuring:
         for name, value in figures.items():
             self.writer.add_scalar(name, value, trainer.nimg)
         self.writer.flush()
-        click.echo("  " + ", ".join(_told(figures)))
+        door.tell("  " + ", ".join(_told(figures)))
 
 
 def _told(figures: dict[str, float]) -> list[str]:

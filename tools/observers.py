@@ -69,6 +69,9 @@ def bring_observers(
         only_warn: of a divergence, instead of ending there.
         before: those that it had before it went back, which know how fast each level is.
     """
+    for each in before:
+        if isinstance(each, Ticks):
+            each.writer.close()  # with its thread and its file, which is looked at next
     go_back(run, trainer.nimg)
     threading.excepthook = _leave_it_to_the_main_thread
     # For a TensorBoard that has read the events already which are gone now.

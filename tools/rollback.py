@@ -25,6 +25,7 @@ def go_back_together(
     again: bool,
 ) -> None:
     """Let all processes stand at the newest state from before a divergence, and RUN with them."""
+    from progan.run_record import read_record
     from progan.training import Trainer
     from tools.divergence import go_back, note_rollback
     from tools.watching import Saving
@@ -33,9 +34,11 @@ def go_back_together(
     if trainer.processes.rank == 0:
 
         def beginning() -> Trainer:
-            return Trainer(trainer.config, trainer.data, device=trainer.device)
+            # On the processor: a graphics card may have no room for two.
+            return Trainer(trainer.config, trainer.data)
 
-        later = go_back(trainer, found, checkpoints, beginning=beginning)
+        record = read_record(run)
+        later = go_back(trainer, found, checkpoints, beginning=beginning, record=record)
         if again:
             trainer.attempts = trainer.attempts.again(trainer.nimg)
             record = note_rollback(run, trainer, found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datasets import door
-from datasets.landing import landing
+from datasets.landing import landing, sync
 from progan.config import Config, begun_with, preset
 from progan.errors import DamagedFile, ProganError
 
@@ -197,6 +197,8 @@ def begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:
     if rollbacks := read_rollbacks(run):
         saved["rollbacks"] = rollbacks
     write_record(run, saved)
+    with suppress(PermissionError):  # a folder may let others make folders in it, and not look
+        sync(run.resolve().parent)
 
 
 def write_record(run: Path, record: dict[str, Any]) -> None:

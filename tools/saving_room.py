@@ -11,6 +11,8 @@ from progan.training import Trainer
 
 # The running averages of gradients and of their squares, which Adam keeps for every weight.
 _ADAM_AVERAGES = 2
+# States that are kept from before what is not judged yet (`Checkpoints.open_since`).
+_BEFORE = 2
 
 
 def checkpoint_bytes(trainer: Trainer) -> int:
@@ -59,9 +61,10 @@ def room_for_checkpoints(trainer: Trainer, run: Path, checkpoints: Checkpoints) 
     if checkpoints.milestone_kimg is not None:
         milestones = int(trainer.config.kimg / checkpoints.milestone_kimg) + 1
         kept += f" and up to {milestones} milestones"
-    need = (checkpoints.keep + milestones + 1) * one + 2 * model
+    need = (checkpoints.keep + _BEFORE + milestones + 1) * one + 2 * model
     sentence = (
-        f"A checkpoint takes up to {readable(one)}; {kept} are kept, which takes "
+        f"A checkpoint takes up to {readable(one)}; {kept} are kept, and up to {_BEFORE} "
+        "older ones until it is known that nothing has gone wrong since, which takes "
         f"{readable(need)} with the model file and one on its way; {readable(free + there)} are "
         "free or taken by them"
     )

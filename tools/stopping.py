@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import click
+from datasets import door
 
 if TYPE_CHECKING:
     from progan.parallel import Processes
@@ -45,7 +45,7 @@ class StopSignals:
         if self.processes is None or (
             self.processes.rank == 0 and not self.processes.somebody_is_gone()
         ):
-            click.echo("Stopping after this step; a checkpoint will be written.", err=True)
+            door.tell("Stopping after this step; a checkpoint will be written.", err=True)
 
     def __call__(self) -> bool:
         """Say whether a stop was asked for."""

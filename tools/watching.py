@@ -9,11 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 import torch
 
-from datasets import pictures
+from datasets import door, pictures
 from datasets.landing import landing, sync
 from datasets.progress import duration
 from progan import latents
@@ -91,7 +90,7 @@ class Ticks:
         self._write(scalars, trainer.nimg)
         self._tell(trainer, scalars)
         if trainer.skipped > skipped_before:
-            click.echo(
+            door.tell(
                 f"  {trainer.skipped - skipped_before} steps were skipped, since losses or "
                 f"gradients were not finite ({trainer.skipped} in all)"
             )
@@ -129,7 +128,7 @@ class Ticks:
             self.seconds_per_image[stage.level] = 1 / rate
         left = seconds_left(trainer.config, trainer.nimg, self.seconds_per_image)
         size = 2**stage.level
-        click.echo(
+        door.tell(
             f"kimg {trainer.nimg / 1000:<8.1f} level {stage.level} ({size}×{size})  "
             f"fade {stage.fade:.2f}  {1000 / rate if rate else 0:.1f} s/kimg  "
             f"ETA {duration(left)}  memory {scalars['speed/memory_gib']:.1f} GiB"

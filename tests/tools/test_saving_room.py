@@ -54,17 +54,19 @@ def test_what_fits_is_said(
         monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, free))
         return room_for_checkpoints(trainer, tmp_path, checkpoints)
 
-    # Three, and six milestones from 0 to 0.1 kimg, one on its way, and the model file.
-    sentence, enough = with_free(10.9)
+    # Three, two from before what is not judged yet, six milestones from 0 to 0.1 kimg, one on its
+    # way, and the model file.
+    sentence, enough = with_free(12.9)
     assert enough
     assert f"up to {readable(one)}; the newest 3 and up to 6 milestones are kept" in sentence
-    assert not with_free(9.9)[1]
+    assert "and up to 2 older ones until" in sentence
+    assert not with_free(11.9)[1]
     with pytest.raises(ProganError, match="Make room, or take a smaller network"):
         with_free(1.9)
     # What is there already needs no more room.
     with_free(3)
     checkpoints.save({}, 16).write_bytes(b"\0" * 8 * one)
-    assert with_free(3)[1]
+    assert with_free(5)[1]
 
 
 def test_sizes_are_readable() -> None:

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from datasets import door
 from datasets.pyramid import Dataset
 from progan.checkpoint import ModelFile
 from progan.training import Trainer, crossed
@@ -68,7 +67,9 @@ class MemorizationWatch:
         size = 2**trainer.average.level
         if size < _LEAST_PIXELS:
             return
-        if not finished and not crossed(before, trainer.nimg, self.every_kimg):
+        # Where it was asked to stop, it is to stop soon.
+        ended = trainer.nimg >= trainer.config.nimg
+        if not ended and not crossed(before, trainer.nimg, self.every_kimg):
             return
         if self._watch is None or self._watch.resolution != size:
             self._watch = Watch(self.dataset, size)
@@ -88,7 +89,7 @@ class MemorizationWatch:
         for name, value in figures.items():
             self.writer.add_scalar(name, value, trainer.nimg)
         self.writer.flush()
-        click.echo(
+        door.tell(
             f"  copies? {look.flagged_share:.1%} of {self.count} images flagged, at most "
             f"{look.expected_share:.1%} of new ones would be"
         )
@@ -103,7 +104,7 @@ class MemorizationWatch:
             self._keep(trainer, self._before)
         if self._signs == _SIGNS_BELIEVED:
             self.copying = True
-            click.echo(
+            door.tell(
                 f"The generator has begun to copy training photographs: the last "
                 f"{_SIGNS_BELIEVED} looks saw a sign of it. As it was at the last look without "
                 f"one: {self._before}"
