@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from datasets import door
 from datasets.errors import DatasetError
@@ -91,7 +92,9 @@ class _Parts(click.ParamType[int | None]):
     help="Height and width in pixels at the end of growth; by default the dataset's.",
 )
 @_setting_options
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
+@click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, xpu or auto."
+)
 @click.option(
     "--compile",
     "compiled",
@@ -258,13 +261,21 @@ def main(
 
     if on_copying == "stop" and not watch_memorization:
         raise click.UsageError("--on-copying stop needs --watch-memorization, which looks for it.")
+    if on_divergence != "rollback" and _typed("rollbacks"):
+        raise click.UsageError("--rollbacks needs --on-divergence rollback, which it bounds.")
     given = {name: value for name, value in settings.items() if value is not None}
     with joined() as processes, _told_once(processes):
         where = _device(device, processes)
         data = Dataset.open(dataset)
         begun_before = config_text(run)
         config = settle_config(
-            preset_name, given, data, run, processes, accept_changed_data=accept_changed_data
+            preset_name,
+            given,
+            data,
+            run,
+            processes,
+            preset_was_typed=_typed("preset_name"),
+            accept_changed_data=accept_changed_data,
         )
         from tools.fitting import Thrift
 
@@ -284,7 +295,7 @@ def main(
             milestone_kimg=milestone_kimg,
             sample_kimg=sample_kimg or config.kimg / 100,
             tick_seconds=tick_seconds,
-            metrics=_metrics(metrics, detector),
+            metrics=_metrics(metrics, detector, trust=trust),
             metric_kimg=metric_kimg or config.kimg / 20,
             metric_images=metric_images,
             detector=detector,
@@ -349,15 +360,25 @@ def _told_once(processes: "Processes") -> Iterator[None]:
         raise
 
 
-def _metrics(text: str, detector: str | None) -> tuple[str, ...]:
+def _typed(name: str) -> bool:
+    """Say whether an option was given, and does not only have its default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not ParameterSource.DEFAULT
+
+
+def _metrics(text: str, detector: str | None, *, trust: bool) -> tuple[str, ...]:
     """Read `--metric`."""
     from tools.metrics.registry import chosen, need_features
 
-    if not text:
-        return ()
-    names = tuple(metric.name for metric in chosen(part.strip() for part in text.split(",")))
-    if need_features(names) and detector is None:
+    names: tuple[str, ...] = ()
+    if text:
+        names = tuple(metric.name for metric in chosen(part.strip() for part in text.split(",")))
+    features = bool(names) and need_features(names)
+    if features and detector is None:
         raise click.UsageError(f"--metric {text} looks at features: give a --detector.")
+    for option, given in (("--detector", detector is not None), ("--trust", trust)):
+        if given and not features:
+            raise click.UsageError(f"{option} needs a --metric that looks at features: fid, kid …")
     return names
 
 
@@ -365,7 +386,7 @@ def _device(name: str, processes: "Processes") -> "torch.device":
     """Find the device that `--device` means; every process of a machine has its own GPU."""
     import torch
 
-    from progan.devices import settle
+    from progan.devices import named, settle
 
     several = processes.count > 1
     if name == "auto":
@@ -382,13 +403,9 @@ def _device(name: str, processes: "Processes") -> "torch.device":
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise click.BadParameter(
-            f"{name!r} cannot be used on this machine ({reason})", param_hint="--device"
-        ) from None
+        device = named(name)
+    except ProganError as error:
+        raise click.BadParameter(str(error), param_hint="--device") from None
     settle(device)
     return device
 
@@ -439,14 +456,22 @@ def _train(
     nimg = processes.tell(0 if newest is None else newest[1])
     splits = splits_that_fit(config, device, thrift, processes, nimg)
     stream = Stream(data, seed=config.seed)
-    trainer = Trainer(
-        config,
-        stream,
-        device=device,
-        processes=processes,
-        splits=splits,
-        passes=Compiled() if compiled else Direct(),
-    )
+    try:
+        trainer = Trainer(
+            config,
+            stream,
+            device=device,
+            processes=processes,
+            splits=splits,
+            passes=Compiled() if compiled else Direct(),
+        )
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ProganError(
+            f"{device} has no memory for these networks: end what else uses it, or begin a run "
+            "with a smaller --fmap-base, --fmap-max or --latent-size"
+        ) from None
     if newest is not None:
         trainer.restore(*newest)
         # All weights and moments, which would else be held besides to the end.

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from datasets.errors import DatasetError
+
 if sys.platform == "win32":
     import msvcrt
 else:
@@ -48,15 +50,21 @@ def occupy(path: Path, note: str = "") -> BinaryIO:
     Raises:
         Occupied: another process holds it.
         NoLocks: there are none here.
+        DatasetError: a symbolic link lies at its place, which is never followed.
         FileNotFoundError: there is no such folder.
         OSError: the file cannot be written.
     """
     while True:
-        file = path.open("ab", buffering=0)
+        if path.is_symlink():
+            raise DatasetError(
+                f"{path} is a symbolic link, and a lock is written where it leads: remove the link."
+            )
+        # It outlives this function.
+        file = open(path, "ab", buffering=0, opener=_open_no_link)  # noqa: SIM115
         try:
             _lock(file)
             # Whoever had it may have removed it in the meantime: then it is another file.
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
                 file.truncate(0)
                 file.write(note.encode())
                 return file
@@ -90,6 +98,11 @@ def let_go(path: Path, file: BinaryIO) -> None:
     with suppress(OSError):
         path.unlink(missing_ok=True)
     file.close()
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    """Open a file as `open` does, but never one that a link leads to, where the system can tell."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _lock(file: BinaryIO) -> None:

@@ -148,7 +148,7 @@ def unfinished(
 
     Raises:
         DatasetError: the place is taken or its folder is missing; or unfinished work of another
-            command lies there, or another process is at work.
+            command lies there, or work that holds symbolic links, or another process is at work.
         OSError: the files cannot be written, with the name of the final place.
     """
     final = landing_place(path, overwrite=overwrite)
@@ -272,6 +272,7 @@ def _read(journal: Path, work: Work) -> tuple[object, int]:
 
 def _lock(place: Path, final: Path) -> BinaryIO:
     """Make the folder and keep other processes out of it, until the file is closed."""
+    _refuse_links(place)
     while True:
         place.mkdir(exist_ok=True)
         try:
@@ -282,6 +283,20 @@ def _lock(place: Path, final: Path) -> BinaryIO:
             raise DatasetError(
                 f"Another process is making {final}; wait until it is done."
             ) from None
+
+
+def _refuse_links(place: Path) -> None:
+    """Refuse unfinished work, which may be a stranger's, that would be written somewhere else."""
+    paths = [place]
+    for folder in (place, place / _DATASET):
+        if folder.is_dir():
+            paths += sorted(folder.iterdir())
+    for path in paths:
+        if path.is_symlink():
+            raise DatasetError(
+                f"{path} is a symbolic link, and the dataset in the making would be written where "
+                "it leads: remove the link."
+            )
 
 
 def _clear_away(place: Path, lock: BinaryIO) -> None:

@@ -73,10 +73,13 @@ class Attempts:
         Raises:
             ProganError: it does not say where each attempt began.
         """
-        attempts = cls()
-        for rollback in rollbacks:
+        # As `again` would do for each, which a long history would make slow.
+        begun: list[tuple[int, int]] = []
+        for number, rollback in enumerate(rollbacks, 1):
             nimg = rollback.get("nimg")
-            if not isinstance(nimg, int) or isinstance(nimg, bool) or nimg < 0:
+            if type(nimg) is not int or not 0 <= nimg < 2**62:
                 raise ProganError("a rollback does not say where it went back to")
-            attempts = attempts.again(nimg)
-        return attempts
+            while begun and begun[-1][0] >= nimg:
+                begun.pop()
+            begun.append((nimg, number))
+        return cls(tuple(begun))

@@ -157,6 +157,11 @@ class Config:
             )
 
     def _refuse_numbers_out_of_range(self) -> None:
+        for name, most in _MOST.items():
+            if (getattr(self, name) or 0) > most:
+                raise ProganError(
+                    f"{name} must be at most {most}, not {str(getattr(self, name))[:60]}"
+                )
         positive = ("kimg", "minibatch_repeats", "mbstd_group_size", "adam_epsilon", "fmap_max")
         more = ("critic_rate", "augment_kimg", "penalty_target", "penalty_interval", "latent_size")
         for name in (*positive, *more):
@@ -174,6 +179,8 @@ class Config:
             raise ProganError(
                 f"augment_probability must be in [0, 1], not {self.augment_probability}"
             )
+        if 1000 * self.kimg < 1:
+            raise ProganError(f"kimg must be at least 0.001, which is one image, not {self.kimg:g}")
         if not 0 <= self.seed < 2**63:
             raise ProganError(f"seed must be from 0 to 2**63 - 1, not {self.seed}")
 
@@ -222,6 +229,15 @@ class Config:
         return cls(**settings)
 
 
+# Far more than anybody trains. Beyond, sizes in bytes are no longer numbers that PyTorch can hold,
+# or nobody lives to see the round end that a signal to stop waits for.
+_MOST = {
+    "fmap_base": 2**20,
+    "fmap_max": 2**20,
+    "latent_size": 2**20,
+    "label_size": 2**20,
+    "minibatch_repeats": 10_000,
+}
 # Ten resolutions with their numbers take less.
 _LONGEST_TEXT = 500
 _BY_RESOLUTION = ("fade_kimg", "hold_kimg", "minibatch", "learning_rate")

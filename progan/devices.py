@@ -19,6 +19,32 @@ _FULL = (
 )
 
 
+# PyTorch has names for many more kinds, of which some take numbers and give none, and others are
+# not even modules unless somebody adds them.
+_KINDS = ("cpu", "cuda", "mps", "xpu")
+
+
+def named(name: str) -> torch.device:
+    """Find a device by its name, and see that it can be used.
+
+    Args:
+        name: cpu, cuda, mps or xpu, with or without a number, as in cuda:1.
+
+    Raises:
+        ProganError: there is no such device here.
+    """
+    if name.partition(":")[0] not in _KINDS:
+        reason = "it is none of cpu, cuda, mps and xpu, nor one with a number, such as cuda:1"
+    else:
+        try:
+            device = torch.device(name)
+            torch.zeros(1, device=device).cpu()
+            return device
+        except (RuntimeError, AssertionError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+    raise ProganError(f"{name!r} cannot be used on this machine ({reason})")
+
+
 def settle(device: torch.device) -> None:
     """Set PyTorch up for a device, so that the same work gives the same bits there.
 

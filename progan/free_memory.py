@@ -1,10 +1,11 @@
 """How much memory a device has left for this process, where that can be known."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+from progan.parallel import count_of
 
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -35,7 +36,7 @@ def free_bytes(device: torch.device, sharing: int = 1) -> int | None:
 
 def processes_here() -> int:
     """Give the number of processes that torchrun has started on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return count_of("LOCAL_WORLD_SIZE")
 
 
 def _available(proc: Path) -> Iterator[int]:

@@ -231,8 +231,26 @@ def joined() -> Iterator[Processes]:
     processes.close()
 
 
+def count_of(variable: str) -> int:
+    """Read from the environment how many processes torchrun has started; 1 where it has not.
+
+    Args:
+        variable: WORLD_SIZE or LOCAL_WORLD_SIZE.
+
+    Raises:
+        ProganError: it holds something else.
+    """
+    text = os.environ.get(variable, "1")
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
+        raise ProganError(
+            f"the environment variable {variable} is {text[:60]!r}, and not a number of processes: "
+            "unset it, or start them with torchrun"
+        )
+    return int(text)
+
+
 def _join() -> Processes:
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = count_of("WORLD_SIZE")
     if count == 1:
         return Processes()
     gpus = torch.cuda.is_available() and dist.is_nccl_available()

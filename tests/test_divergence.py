@@ -23,7 +23,7 @@ from tests.test_train import TINY, Door
 from tests.test_train import dataset as dataset
 from tests.test_train import program as program
 from tests.test_train import undisturbed as undisturbed
-from tools.divergence import Judge, go_back, note_rollback
+from tools.divergence import Judge, _logged, go_back, note_rollback
 from tools.run_config import write_record
 
 # A window of two rounds of 16 images.
@@ -393,6 +393,46 @@ def test_a_run_that_goes_on_is_judged_as_one_that_was_never_interrupted(tmp_path
     with pytest.raises(Exception, match=r"has diverged at 4\.0 kimg") as raised:
         judge(trainer, bad)
     assert raised.value.divergence.since == 1000  # type: ignore[attr-defined]
+
+
+_HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"nimg": -_HUGE},
+        {"nimg": -1},
+        {"nimg": 2**62},
+        {"nimg": True},
+        {"progress/level": 5000},
+        {"progress/level": 1},
+        {"progress/level": _HUGE},
+        {"progress/level": None},
+        {"progress/level": [4]},
+    ],
+)
+def test_lines_that_no_run_has_written_are_not_judged(
+    tmp_path: Path, strange: dict[str, object]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    tick = {"nimg": 16, "progress/level": 4, "loss/critic": 1.0}
+    log.write_text(json.dumps(tick | strange) + "\n" + json.dumps(tick | {"nimg": 32}) + "\n")
+    assert _logged(log) == [(32, {"nimg": 32.0, "progress/level": 4.0, "loss/critic": 1.0})]
+
+
+@pytest.mark.parametrize("name", ["loss/critic", "progress/skipped_steps", "progress/minibatch"])
+def test_numbers_that_no_float_holds_are_left_out_of_a_log(tmp_path: Path, name: str) -> None:
+    log = tmp_path / "log.jsonl"
+    tick = {"nimg": 16, "progress/level": 4, "loss/critic": 1.0, name: _HUGE}
+    log.write_text(json.dumps(tick) + "\n")
+    ((nimg, numbers),) = _logged(log)
+    assert nimg == 16 and name not in numbers and numbers["progress/level"] == 4.0
+    trainer = Trainer(small_config(), Patterns())
+    trainer.nimg = 1500
+    log.write_text("".join(json.dumps(tick | {"nimg": nimg}) + "\n" for nimg in (6, 1200, 1400)))
+    judge = Judge(trainer, log, Checkpoints(tmp_path / "checkpoints"))
+    judge(trainer, {"progress/level": 4, "loss/critic": 1.0})
 
 
 def test_what_is_set_aside_gives_way_to_what_is_set_aside_next(tmp_path: Path) -> None:

@@ -135,6 +135,27 @@ def test_what_cannot_fit_is_refused_before_any_work(
     assert "in 2 parts, one image at a time, recomputed at 4×4 and 8×8." in out
 
 
+def test_networks_that_there_is_no_memory_for_are_a_sentence(
+    program: Door, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def giant(*given: object, **options: object) -> None:
+        torch.empty(2**60)
+
+    def mistaken(*given: object, **options: object) -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr("progan.training.Trainer.__init__", giant)
+    # Nobody looks at what is needed where the parts are given.
+    status, _, err = program(dataset, tmp_path / "run", *TINY, "--accumulate", "1")
+    assert status == 1 and "Traceback" not in err
+    assert err.startswith("Error: cpu has no memory for these networks: end what else uses it, or")
+    assert not (tmp_path / "run").exists()
+    # Any other mistake is ours, and stays one.
+    monkeypatch.setattr("progan.training.Trainer.__init__", mistaken)
+    with pytest.raises(RuntimeError, match="ours"):
+        train.main([*map(str, (dataset, tmp_path / "run", *TINY))], standalone_mode=False)
+
+
 def test_memory_that_runs_out_in_training_is_a_sentence_and_the_run_goes_on_afterwards(
     program: Door, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

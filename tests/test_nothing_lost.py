@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,11 +12,13 @@ import pytest
 
 import train
 from datasets import locking
+from datasets.errors import DatasetError
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints, read_model
+from progan.config import preset
 from progan.errors import ProganError
 from progan.parallel import Processes
-from progan.run_record import read_record
+from progan.run_record import read_record, sealed_text
 from tests.starting import Started, start, train_py
 from tests.tiny_runs import HALF, TINY, WHOLE, prepared
 from tools import run_lock
@@ -25,6 +28,51 @@ from tools.run_lock import only_training
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared(tmp_path_factory.mktemp("data") / "drawn")
+
+
+EVENTS = "events.out.tfevents.0000000001.host.1.0"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".lock", "log.jsonl", "config.json", "generator.safetensors", "given-up.json", EVENTS),
+        *("before-copying.safetensors", ".generator.safetensors.9.part", "samples"),
+        *("samples/000000000016.png", "samples/classes.txt", "checkpoints/.x.9.part"),
+    ],
+)
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_run_is_not_written_through_a_strangers_links(
+    tmp_path: Path, name: str, dangling: bool
+) -> None:
+    outside = tmp_path / "outside"
+    place = tmp_path / "run"
+    (place / name).parent.mkdir(parents=True)
+    if not dangling:
+        outside.mkdir() if name == "samples" else outside.write_text("dear")
+    (place / name).symlink_to(outside)
+    before = sorted(place.rglob("*"))
+    sentence = f"{re.escape(str(place / name))} is a symbolic link, and training would write"
+    with pytest.raises(ProganError, match=sentence), only_training(place):
+        pass
+    assert sorted(place.rglob("*")) == before
+    assert outside.exists() is not dangling
+    assert dangling or name == "samples" or outside.read_text() == "dear"
+
+
+def test_links_that_nothing_is_written_through_are_nobodys_business(tmp_path: Path) -> None:
+    place, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    (elsewhere / "run").mkdir(parents=True)
+    (elsewhere / "checkpoints").mkdir()
+    place.symlink_to(elsewhere / "run")
+    (place / "checkpoints").symlink_to(elsewhere / "checkpoints")
+    # Checkpoints are read, replaced and removed under their own names alone.
+    (elsewhere / "checkpoints" / "000000000016.safetensors").symlink_to(elsewhere / "16")
+    # A note of the user's, and a mark of an editor's that has config.json open.
+    (place / "dataset").symlink_to(elsewhere)
+    (place / ".#config.json").symlink_to("anna@host.1:2")
+    with only_training(place):
+        assert (elsewhere / "run" / ".lock").exists()
 
 
 def begun(tmp_path: Path, *words: object, **environment: str) -> Started:
@@ -117,6 +165,21 @@ def test_where_there_are_no_file_locks_another_machine_cannot_be_looked_at(
         with pytest.raises(ProganError, match="is being trained already"), only_training(tmp_path):
             pass
     assert not lock.exists()
+
+
+def test_a_lock_is_not_taken_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dear, lock = tmp_path / "dear", tmp_path / ".lock"
+    dear.write_text("dear")
+    lock.symlink_to(dear)
+    with pytest.raises(DatasetError, match=r"\.lock is a symbolic link, .*: remove the link"):
+        locking.occupy(lock, "mine")
+    # One that comes in between is not followed, either.
+    monkeypatch.setattr(Path, "is_symlink", lambda path: False)
+    with pytest.raises(OSError, match="symbolic links"):
+        locking.occupy(lock, "mine")
+    assert dear.read_text() == "dear"
 
 
 def test_a_start_that_torchrun_repeats_waits_for_the_lock(
@@ -347,3 +410,25 @@ def test_other_data_that_do_not_fit_are_refused_all_the_same(
     said = run(tmp_path, other, undisturbed, *WHOLE, "--accept-changed-data", status=1)
     assert sentence in said
     assert (undisturbed / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("num_channels", 1, "are for 1 channels, and"),
+        ("label_size", 3, "are for 3 classes, and"),
+        ("resolution", 32, "are for 32 pixels, and"),
+    ],
+)
+def test_settings_that_contradict_the_runs_own_data_are_refused(
+    dataset: Path, tmp_path: Path, name: str, value: int, sentence: str
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    fingerprint = json.loads((dataset / "dataset.json").read_text())["fingerprint"]
+    config = preset("small", resolution=16, fmap_base=32, fmap_max=4).to_json() | {name: value}
+    record = {"config": config, "dataset": {"path": str(dataset), "fingerprint": fingerprint}}
+    (place / "config.json").write_text(sealed_text(record))
+    said = run(tmp_path, dataset, place, "--device", "cpu", status=1)
+    assert said.startswith(f"Error: the networks in {place} {sentence}")
+    assert [path.name for path in place.iterdir()] == ["config.json"]

@@ -459,6 +459,10 @@ def test_training_that_breaks_down_keeps_the_last_good_checkpoint(
         (["--resolution", "15"], 2, "power of two"),
         (["--fmap-base", "4"], 2, "leaves no feature map"),
         (["--device", "abacus"], 2, "cannot be used on this machine"),
+        (["--device", "meta"], 2, "'meta' cannot be used on this machine"),
+        (["--device", "hpu"], 2, "'hpu' cannot be used on this machine"),
+        (["--kimg", "0.0001"], 2, "kimg must be at least 0.001"),
+        (["--latent-size", "100000000000000"], 2, "latent_size must be at most 1048576"),
         (["--preset", "v3"], 2, "v3"),
         (["--kimg", "-1"], 2, "kimg must be positive"),
         (["--seed", "-1"], 2, "seed must be from 0 to"),
@@ -524,3 +528,36 @@ def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
     assert threading.current_thread() is threading.main_thread()
+
+
+def test_options_that_would_be_ignored_are_refused(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    for words, sentence in (
+        (["--rollbacks", "3"], "--rollbacks needs --on-divergence rollback"),
+        (["--rollbacks", "3", "--on-divergence", "warn"], "--rollbacks needs --on-divergence"),
+        (["--detector", "inception"], "--detector needs a --metric that looks at features"),
+        (["--metric", "swd", "--detector", "inception"], "--detector needs a --metric that"),
+        (["--metric", "swd", "--trust"], "--trust needs a --metric that looks at features"),
+        (["--trust"], "--trust needs a --metric that looks at features"),
+    ):
+        refused = program(dataset, tmp_path / "run", *TINY, *words)
+        assert (refused.status, sentence in refused.err) == (2, True), refused.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_keeps_its_preset(program: Door, dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    once = ("--kimg", "0.05", "--on-divergence", "rollback", "--rollbacks", "1")
+    begun = program(dataset, run, *TINY, *once)
+    assert begun.status == 0, begun.err
+    for other in ("paper", "modern"):
+        refused = program(dataset, run, "--preset", other, "--kimg", "0.1", "--device", "cpu")
+        assert refused.status == 2
+        assert (
+            f"--preset {other} cannot be given for {run}, which began with 'small'" in refused.err
+        )
+    # Its own may be given, or none, which is not the usual one then.
+    for own in (["--preset", "small"], []):
+        again = program(dataset, run, *own, "--device", "cpu")
+        assert (again.status, "already trained" in again.out) == (0, True), again.err

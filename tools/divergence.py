@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from datasets import door
 from progan.checkpoint import Checkpoints, set_aside
 from progan.divergence import Detector, Diverged, Divergence
 from progan.errors import DamagedFile
+from progan.growth import FIRST_LEVEL, LAST_LEVEL
 from progan.run_record import for_checkpoints, read_record
 from progan.runs import datasets_until, read_rollbacks
 from progan.training import Trainer
@@ -20,6 +22,9 @@ from tools.run_config import write_record
 OnDivergence = Literal["stop", "rollback", "warn"]
 # What is added to the name of a checkpoint that is set aside.
 ASIDE = ".diverged"
+# What a log may say: 4 to 1024 pixels, and as many images as a run can count.
+_LEVELS = range(FIRST_LEVEL, LAST_LEVEL + 1)
+_MOST_IMAGES = 2**62
 
 
 class Judge:
@@ -66,9 +71,9 @@ class Judge:
             self._told = True
 
 
-def _logged(log: Path) -> list[tuple[int, dict[str, Any]]]:
+def _logged(log: Path) -> list[tuple[int, dict[str, float]]]:
     """Read the ticks of a log; lines that are none are left out."""
-    found: list[tuple[int, dict[str, Any]]] = []
+    found: list[tuple[int, dict[str, float]]] = []
     if not log.is_file():
         return found
     with log.open(encoding="utf-8", errors="replace") as lines:
@@ -79,14 +84,20 @@ def _logged(log: Path) -> list[tuple[int, dict[str, Any]]]:
                 continue
             if not isinstance(entry, dict) or "loss/critic" not in entry:
                 continue
-            numbers = {
-                name: value
-                for name, value in entry.items()
-                if isinstance(value, int | float) and not isinstance(value, bool)
-            }
-            if isinstance(entry.get("nimg"), int):
-                found.append((entry["nimg"], numbers))
+            nimg, level = entry.get("nimg"), entry.get("progress/level", FIRST_LEVEL)
+            if type(nimg) is int and 0 <= nimg < _MOST_IMAGES and level in _LEVELS:
+                found.append((nimg, _numbers(entry)))
     return found
+
+
+def _numbers(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Give the numbers of a line; what is none, or more than a float can hold, is left out."""
+    numbers = {}
+    for name, value in entry.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            with suppress(OverflowError):
+                numbers[name] = float(value)
+    return numbers
 
 
 def go_back(

@@ -19,6 +19,7 @@ from tools.measure_command import dataset_of, flat
 
 UNKNOWN = "not stated"
 _MOST_BYTES = 2**28
+_MOST_IMAGES = 2**62
 # Told in any case; others where they are not the usual ones.
 _SETTINGS = ("fade_kimg", "hold_kimg", "minibatch", "learning_rate", "mirror")
 _TOLD_ELSEWHERE = ("preset", "resolution", "num_channels", "label_size", "fmap_base", "fmap_max",
@@ -106,6 +107,11 @@ def _number(value: object) -> str | None:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
+def _thousands(images: object) -> float | None:
+    """Give a stranger's number of images in thousands; None where it is none."""
+    return images / 1000 if type(images) is int and 0 <= images < _MOST_IMAGES else None
+
+
 def _without_folders(name: Any) -> Any:
     """Shorten paths to names: where files lay is nobody's business who gets the card."""
     return re.sub(r"[^:]*[/\\]", "", name) if isinstance(name, str) else name
@@ -150,8 +156,7 @@ def _data(trained: Mapping[str, Any], run: Path | None) -> dict[str, object]:
     }
     earlier = trained.get("earlier_datasets")
     for each in map(_object, earlier if isinstance(earlier, list) else []):
-        until = each.get("until_nimg")
-        shown = _number(until / 1000) if type(until) is int else None
+        shown = _number(_thousands(each.get("until_nimg")))
         rows[f"until {shown or UNKNOWN} thousand images"] = (
             f"{_plain(each.get('name'))}, fingerprint {_plain(each.get('fingerprint'))}"
         )
@@ -172,7 +177,6 @@ def _on_disk(run: Path, fingerprint: object) -> dict[str, Any]:
 
 def _training(trained: Mapping[str, Any]) -> dict[str, object]:
     config, origin = _object(trained.get("config")), _object(trained.get("official"))
-    nimg = trained.get("nimg")
     rows: dict[str, object] = {}
     if origin:
         lod = _number(origin.get("lod"))
@@ -180,7 +184,7 @@ def _training(trained: Mapping[str, Any]) -> dict[str, object]:
             f"networks of the paper's authors' form: {_plain(origin.get('file'))}, sha256 "
             f"{_plain(origin.get('sha256'))}, lod {lod}; how these were trained is {UNKNOWN}"
         )
-    shown = _number(nimg / 1000) if isinstance(nimg, int) and not isinstance(nimg, bool) else None
+    shown = _number(_thousands(trained.get("nimg")))
     if shown is not None and origin:
         shown += ", counted from where growth would have brought the networks it began with"
     settings = ", ".join(
@@ -221,9 +225,9 @@ def _measured(model: ModelFile, sources: Sources) -> str:
 def _of_metrics(model: ModelFile, path: Path) -> str:
     report = _read_json(path, "python -m tools metrics --json")
     if isinstance(report.get("history"), list):
-        nimg = model.trained.get("nimg")
+        kimg = _thousands(model.trained.get("nimg"))
         entries = [_object(each) for each in report["history"]]
-        of_model = [e for e in entries if isinstance(nimg, int) and e.get("kimg") == nimg / 1000]
+        of_model = [e for e in entries if kimg is not None and e.get("kimg") == kimg]
         if not of_model:
             raise DatasetError(f"{path} has no figures of this model's checkpoint.")
         report = of_model[-1]
@@ -313,7 +317,7 @@ def _last_logged(run: Path | None, prefix: str) -> dict[str, Any]:
                 entry = json.loads(line)
             except (ValueError, RecursionError):
                 continue  # half a line, written as the process was killed
-            if isinstance(entry, dict) and isinstance(entry.get("nimg"), int):
+            if isinstance(entry, dict) and _thousands(entry.get("nimg")) is not None:
                 found = entry
     return found
 

@@ -9,6 +9,7 @@ import click
 
 from datasets import door
 from progan.config import PRECISIONS, PRESETS
+from progan.errors import ProganError
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ trust = click.option(
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an older result of this name.")
 device = click.option(
-    "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto."
+    "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, xpu or auto."
 )
 
 training_precision = click.option(
@@ -135,20 +136,13 @@ def find_device(name: str) -> "torch.device":
     Raises:
         click.BadParameter: there is no such device.
     """
-    import torch
-
-    from progan.devices import settle
+    from progan.devices import named, settle
     from tools.drawing import best_device
 
     try:
-        where = best_device() if name == "auto" else torch.device(name)
-        # There and back: some devices of torch's take numbers and give none.
-        torch.zeros(1, device=where).cpu()
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise click.BadParameter(
-            f"{name!r} cannot be used on this machine ({reason})", param_hint="--device"
-        ) from None
+        where = named(str(best_device()) if name == "auto" else name)
+    except ProganError as error:
+        raise click.BadParameter(str(error), param_hint="--device") from None
     settle(where)
     return where
 

@@ -24,6 +24,7 @@ def settle_config(
     run: Path,
     processes: "Processes",
     *,
+    preset_was_typed: bool = False,
     accept_changed_data: bool = False,
 ) -> Config:
     """Make or take up the run's configuration in process 0, and tell the others."""
@@ -32,6 +33,8 @@ def settle_config(
         if saved is None:
             config = _new_config(preset_name, given, data, processes)
         else:
+            if preset_was_typed:
+                _refuse_other_preset(preset_name, saved, run)
             config = _continued_config(saved, given, run)
             begun = begun_with(config)
             if begun not in (None, processes.count):
@@ -84,13 +87,15 @@ def _saved_config(
             "run's own dataset, begin another run, or give --accept-changed-data to go on with "
             "this one"
         )
+    # Also of the run's own dataset: whoever wrote config.json may have claimed that it is.
+    _refuse_misfit(settings, data, run)
     if changed or known is None:
-        _refuse_misfit(settings, data, run)
+        _refuse_other_classes(data, run)
     return settings
 
 
 def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None:
-    """Refuse a dataset that networks cannot go on with which have had another one, or none."""
+    """Refuse a dataset that the run's networks have no shape for."""
     config = Config.from_json(settings)
     for name, wanted, found in (
         ("channels", config.num_channels, data.channels),
@@ -106,6 +111,10 @@ def _refuse_misfit(settings: dict[str, Any], data: "Dataset", run: Path) -> None
             f"the networks in {run} are for {config.resolution} pixels, and {data.path} has "
             f"{data.resolution}: prepare it with --resolution {config.resolution}"
         )
+
+
+def _refuse_other_classes(data: "Dataset", run: Path) -> None:
+    """Refuse a dataset of other classes for networks which have had another one, or none."""
     if data.classes is None or not (run / "generator.safetensors").is_file():
         return
     from progan.checkpoint import read_model
@@ -137,6 +146,16 @@ def _new_config(
         )
     except ProganError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _refuse_other_preset(name: str, saved: dict[str, Any], run: Path) -> None:
+    """Refuse a preset that a run did not begin with, and would take nothing of."""
+    begun = Config.from_json(saved).preset
+    if name != begun:
+        raise click.UsageError(
+            f"--preset {name} cannot be given for {run}, which began with {begun!r:.60}: leave the "
+            "option away, or begin another run"
+        )
 
 
 def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -> Config:

@@ -15,6 +15,7 @@ import click
 
 from datasets.locking import NoLocks, Occupied, let_go, occupy, read_note
 from progan.errors import ProganError
+from tools.run_links import refuse_links
 
 _NAME = ".lock"
 # Seconds to wait where torchrun starts again: a network drive may need some to notice that the
@@ -35,13 +36,15 @@ def only_training(run: Path) -> Iterator[None]:
         run: the run directory.
 
     Raises:
-        ProganError: another training is at work there, or the directory cannot be written.
+        ProganError: another training is at work there, or the directory cannot be written, or
+            would be written through a symbolic link.
         OSError: the system refuses for another reason.
     """
     made = [folder for folder in (run, *run.parents) if not folder.exists()]
     lock = run / _NAME
     try:
         try:
+            refuse_links(run)
             run.mkdir(parents=True, exist_ok=True)
             file = _take(lock, run)
         except OSError as error:

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -247,6 +248,30 @@ def test_whoever_waits_for_the_lock_of_a_folder_that_goes_away_does_not_lose_his
 
 def stop(block: object) -> None:
     assert not block.__exit__(Stop, Stop(), None)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["", "lock", "journal", "faces", "dataset", "dataset/0004.npy"])
+def test_unfinished_work_is_not_written_through_a_strangers_links(
+    tmp_path: Path, photographs: Path, name: str
+) -> None:
+    final = tmp_path / "data"
+    with pytest.raises(Stop):
+        made(photographs, final, stop_after=10)
+    (place,) = tmp_path.glob(".data.*.unfinished")
+    linked = place / name
+    if linked.exists():
+        linked.rename(tmp_path / "dear")
+    else:
+        (tmp_path / "dear").write_text("dear")
+    linked.symlink_to(tmp_path / "dear")
+
+    def everything() -> dict[str, bytes | None]:
+        return {str(p): p.read_bytes() if p.is_file() else None for p in tmp_path.rglob("*")}
+
+    before = everything()
+    with pytest.raises(DatasetError, match=f"{re.escape(str(linked))} is a symbolic link"):
+        made(photographs, final, overwrite=True)
+    assert everything() == before
 
 
 def test_without_a_checkpoint_nothing_stays(

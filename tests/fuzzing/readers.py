@@ -21,6 +21,7 @@ from datasets.exporting import export as export_dataset
 from datasets.pyramid import Dataset
 from datasets.sources.landmarks import write_landmarks
 from progan import official, run_record, runs
+from progan.attempts import Attempts
 from progan.checkpoint import Checkpoints, read_model, save_model
 from progan.errors import ProganError
 from progan.training import Trainer
@@ -33,6 +34,7 @@ from tests.progan.making import Patterns, small_config
 from tests.tools.making import small_generator
 from tools import feature_cache, model_card
 from tools.arrays import open_array
+from tools.divergence import Judge
 from tools.drawing import read_latents
 from tools.going_back import go_back
 from tools.images import ArrayImages
@@ -109,7 +111,8 @@ def _make_runs(place: Path) -> None:
         trainer = Trainer(config, data)
         for _ in range(5):
             trainer.round()
-        saved = {"config": config.to_json(), "dataset": None}
+        rollbacks = [{"nimg": nimg, "why": "x"} for nimg in (16, 48, 32)]
+        saved = {"config": config.to_json(), "dataset": None, "rollbacks": rollbacks}
         # As earlier versions wrote them, and as this one does.
         if name == "plain":
             Checkpoints(run / "checkpoints").save(trainer.state(), trainer.nimg)
@@ -117,13 +120,17 @@ def _make_runs(place: Path) -> None:
         else:
             Checkpoints(run / "checkpoints").save(trainer.state(), trainer.nimg, saved)
             (run / "config.json").write_text(run_record.sealed_text(saved))
-        lines = [{"nimg": 16 * n, "loss/critic": 1.0, "metrics/fid/train": 3.0} for n in range(9)]
+        tick = {"progress/level": 2, "progress/skipped_steps": 0, "scores/real": 1.0,
+                "loss/critic": 1.0, "metrics/fid/train": 3.0}  # fmt: skip
+        lines = [{"nimg": 16 * n} | tick for n in range(9)]
         (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _read_run(folder: Path) -> None:
     config = runs.read_config(folder)
     runs.imported_from(folder)
+    with suppress(*EXPECTED):
+        Attempts.of_history(runs.read_rollbacks(folder))
     for path in Checkpoints(folder / "checkpoints").all():
         run_record.refuse_other_settings(config, path, folder)
     for path in Checkpoints(folder / "checkpoints").all():
@@ -133,7 +140,9 @@ def _read_run(folder: Path) -> None:
     model_card._last_logged(folder, "metrics/")
     tensors, nimg = Checkpoints.read(Checkpoints(folder / "checkpoints").all()[-1])
     if config.fmap_max <= 64 and config.resolution <= 64 and (config.latent_size or 0) <= 512:
-        Trainer(config, Patterns(classes=min(config.label_size, 9))).restore(tensors, nimg)
+        trainer = Trainer(config, Patterns(classes=min(config.label_size, 9)))
+        trainer.restore(tensors, nimg)
+        Judge(trainer, folder / "log.jsonl", Checkpoints(folder / "checkpoints"))
 
 
 def _make_official(place: Path) -> None:

@@ -47,10 +47,38 @@ def test_what_no_run_wrote_is_refused(tensor: torch.Tensor) -> None:
         Attempts.of_tensor(tensor)
 
 
-@pytest.mark.parametrize("nimg", [None, -1, "0", True, 0.5])
+def test_a_history_is_what_going_back_time_and_again_makes_of_it() -> None:
+    places = draws.whole(0, Purpose.CRITIC_LABELS, 0, 60, 20).tolist()
+    attempts = Attempts()
+    for count, nimg in enumerate(places, 1):
+        attempts = attempts.again(nimg)
+        assert Attempts.of_history([{"nimg": each} for each in places[:count]]) == attempts
+
+
+def test_a_long_history_is_gone_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+    usual = Attempts.__post_init__
+
+    def count(self: Attempts) -> None:
+        looked_at.append(len(self.begun))
+        usual(self)
+
+    monkeypatch.setattr(Attempts, "__post_init__", count)
+    most = 2**16 - 1
+    attempts = Attempts.of_history([{"nimg": nimg} for nimg in range(most)])
+    assert attempts.begun[-1] == (most - 1, most)
+    assert sum(looked_at) <= most
+    # Which attempt it is must fit the place that draws have for it, however far it goes back.
+    with pytest.raises(ProganError, match="one after the other"):
+        Attempts.of_history([{"nimg": 0}] * (most + 1))
+
+
+@pytest.mark.parametrize("nimg", [None, -1, "0", True, 0.5, 2**62])
 def test_a_history_that_is_none_is_refused(nimg: object) -> None:
     with pytest.raises(ProganError, match="went back"):
         Attempts.of_history([{"nimg": nimg}])
+    with pytest.raises(ProganError, match="went back"):
+        Attempts.of_history([{"nimg": nimg}, {"nimg": 0}])
 
 
 def test_another_attempt_draws_other_numbers_and_the_first_the_usual_ones() -> None:

@@ -100,9 +100,11 @@ def test_truth_is_no_number(name: str) -> None:
         ({"fade_kimg": "-1"}, "fade_kimg"),
         ({"kimg": 0.0}, "kimg"),
         ({"kimg": float("nan")}, "kimg"),
+        ({"kimg": 0.0009}, "kimg must be at least 0.001, which is one image"),
         ({"adam_beta2": 1.0}, "adam_beta2"),
         ({"average_decay": -0.1}, "average_decay"),
         ({"minibatch_repeats": 0}, "minibatch_repeats"),
+        ({"minibatch_repeats": 10_001}, "minibatch_repeats must be at most 10000, not 10001"),
         ({"penalty_weight": -1.0}, "penalty_weight"),
         ({"penalty_weight": 10**400}, "penalty_weight"),
         ({"penalty_target": 0.0}, "penalty_target"),
@@ -110,6 +112,11 @@ def test_truth_is_no_number(name: str) -> None:
         ({"seed": 2**63}, "seed"),
         ({"fmap_base": 100}, "fmap_base 100"),
         ({"fmap_max": 0}, "fmap_max"),
+        ({"fmap_base": 2**20 + 1}, "fmap_base must be at most 1048576"),
+        ({"fmap_max": 2**20 + 1}, "fmap_max must be at most 1048576"),
+        ({"latent_size": 2**20 + 1}, "latent_size must be at most 1048576"),
+        ({"label_size": 2**20 + 1}, "label_size must be at most 1048576"),
+        ({"latent_size": 10**4000}, r"not 1\d{59}$"),
         ({"mbstd_group_size": 0}, "mbstd_group_size"),
         ({"latent_size": 0}, "latent_size"),
         ({"resolution": 48}, "resolution"),
@@ -132,6 +139,11 @@ def test_truth_is_no_number(name: str) -> None:
 def test_impossible_settings_are_refused_by_name(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ProganError, match=words):
         Config(**changes)
+
+
+def test_the_largest_settings_and_a_single_image_are_allowed() -> None:
+    most = {"fmap_base": 2**20, "fmap_max": 2**20, "latent_size": 2**20, "label_size": 2**20}
+    assert Config(**most, kimg=0.001, minibatch_repeats=10_000).nimg == 1  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

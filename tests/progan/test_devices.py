@@ -7,7 +7,14 @@ import torch
 
 from progan import estimate
 from progan.config import preset
-from progan.devices import forget_peak, is_out_of_memory, refuse_unsupported, settle, wait_for
+from progan.devices import (
+    forget_peak,
+    is_out_of_memory,
+    named,
+    refuse_unsupported,
+    settle,
+    wait_for,
+)
 from progan.errors import ProganError
 from progan.estimate import measure
 from progan.training import Trainer
@@ -23,6 +30,20 @@ def test_want_of_memory_is_known_from_other_mistakes() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.ones(2) + torch.ones(3)
     assert not is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["meta", "hpu", "privateuseone", "mkldnn", "lazy", "abacus", "", "auto", "cuda:-1"]
+)
+def test_a_device_that_takes_no_part_in_training_is_a_sentence(name: str) -> None:
+    with pytest.raises(ProganError) as caught:
+        named(name)
+    assert str(caught.value).startswith(f"{name!r} cannot be used on this machine (")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_processor_is_a_device_everywhere() -> None:
+    assert named("cpu") == CPU
 
 
 def test_a_gpu_without_bfloat16_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progan.errors import ProganError
+from progan.free_memory import processes_here
 from progan.layers import minibatch_deviation
-from progan.parallel import Processes
+from progan.parallel import Processes, joined
 from tests.progan.float64 import train_to_files
 from tests.starting import start
 
@@ -44,6 +45,28 @@ def test_one_process_averages_nothing_and_agrees_with_itself() -> None:
     assert tensor.tolist() == [1.0, 2.0]
     assert Processes().any(True)
     assert not Processes().any(False)
+
+
+@pytest.mark.parametrize("text", ["abc", "", "0", "-2", "1.5", "²", "9" * 5000])
+@pytest.mark.parametrize("variable", ["WORLD_SIZE", "LOCAL_WORLD_SIZE"])
+def test_an_environment_that_counts_no_processes_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, text: str, variable: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ProganError, match=f"{variable} is .* not a number of processes") as caught:
+        if variable == "WORLD_SIZE":
+            with joined():
+                pass
+        else:
+            processes_here()
+    assert len(str(caught.value)) < 300
+
+
+def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(variable, raising=False)
+    with joined() as processes:
+        assert (processes, processes_here()) == (Processes(), 1)
 
 
 @pytest.fixture(scope="module")

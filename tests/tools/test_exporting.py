@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from datasets.errors import DatasetError
 from datasets.pyramid import Dataset
 from progan.checkpoint import load, read_model, save_model
 from progan.latents import latents_of_seeds
@@ -254,6 +255,23 @@ def test_figures_of_the_runs_own_log(tmp_path: Path, mid_fade: Generator) -> Non
     said = card(tmp_path, run=tmp_path)
     assert "While it was trained, at its end:" in said and "| swd/train/mean | 15 |" in said
     assert "after 50.0 thousand images (not the exported state): 1.0% of its images" in said
+
+
+def test_numbers_of_images_that_no_run_can_show_are_not_told(tmp_path: Path) -> None:
+    huge = 10**400
+    earlier = [{"name": "other", "fingerprint": "e" * 64, "until_nimg": huge}]
+    trained = TRAINED | {"nimg": huge, "earlier_datasets": earlier}
+    save_model(tmp_path / "m.safetensors", small_generator(), trained=trained)
+    lines = [{"nimg": nimg, "metrics/swd/train": nimg / 2000} for nimg in (50_000, 30_000)]
+    lines += [{"nimg": nimg, "metrics/swd/train": 99.0} for nimg in (huge, -huge, True)]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    said = card(tmp_path, run=tmp_path)
+    assert "after 30.0 thousand images" in said and "| swd/train | 15 |" in said
+    assert "| images shown (thousands) | not stated |" in said
+    assert "| until not stated thousand images | other, fingerprint eee" in said
+    (tmp_path / "f.json").write_text(json.dumps({"history": [{"kimg": 60.0}]}))
+    with pytest.raises(DatasetError, match="no figures of this model's checkpoint"):
+        card(tmp_path, metrics=tmp_path / "f.json")
 
 
 def test_figures_of_another_model_are_refused(
