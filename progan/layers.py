@@ -268,9 +268,9 @@ def spread_kernel(weight: Tensor, scale: float = 1.0, *, turned: bool = False) -
     if weight.device.type == "cuda":
         # From ordinary memory, the copy would wait until the card has done all that it has to do.
         spread = spread.pin_memory()
-    # Elsewhere ordinary memory may be read later, when it is somebody else's (Metal does that).
-    later = weight.device.type == "cuda"
-    wide = weight.reshape(-1, 9) @ spread.to(weight.device, non_blocking=later)
+    # Metal may read ordinary memory when it is somebody else's already; of others nobody knows.
+    at_once = weight.device.type in ("mps", "xpu")
+    wide = weight.reshape(-1, 9) @ spread.to(weight.device, non_blocking=not at_once)
     return wide.reshape(*weight.shape[:-2], 4, 4)
 
 
