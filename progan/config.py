@@ -170,8 +170,9 @@ class Config:
                 raise ProganError(f"{name} must be positive, not {value}")
         for name in ("penalty_weight", "drift_weight", "label_weight", "label_size",
                      "average_halflife_kimg", "average_rampup"):  # fmt: skip
-            if not 0 <= getattr(self, name) < 1e15:
-                raise ProganError(f"{name} must be from 0 to 1e15, not {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < 1e300:
+                shown = str(getattr(self, name))[:60]
+                raise ProganError(f"{name} must not be negative or beyond all bounds, not {shown}")
         for name in ("adam_beta1", "adam_beta2", "average_decay", "augment_target"):
             if not 0 <= getattr(self, name) < 1:
                 raise ProganError(f"{name} must be in [0, 1), not {getattr(self, name)}")
