@@ -22,8 +22,8 @@ demo: install
 	$(BIN)/python -m tools generate demo/run demo/faces.png --grid 12x6 --zoom 3 --overwrite
 	$(BIN)/python -m tools video demo/run demo/film.mp4 --grid 4x2 --seconds 10 --fps 30 --overwrite
 	$(BIN)/python -m tools neighbours demo/run demo/dataset demo/report --images 200 --overwrite
-	$(BIN)/python -m tools video networks/portraits-32.safetensors demo/portraits.mp4 --grid 6x3 \
-		--seconds 20 --fps 30 --overwrite
+	$(BIN)/python -m tools video networks/portraits-64.safetensors demo/portraits.mp4 --grid 6x3 \
+		--seconds 10 --fps 30 --overwrite
 	@echo
 	@echo "New faces:                        demo/faces.png"
 	@echo "A film of them:                   demo/film.mp4"
