@@ -263,6 +263,11 @@ def main(
         raise click.UsageError("--on-copying stop needs --watch-memorization, which looks for it.")
     if on_divergence != "rollback" and _typed("rollbacks"):
         raise click.UsageError("--rollbacks needs --on-divergence rollback, which it bounds.")
+    if not metrics and not watch_memorization:
+        for option in ("metric_kimg", "metric_images"):
+            if _typed(option):
+                named = f"--{option.replace('_', '-')}"
+                raise click.UsageError(f"{named} needs --metric or --watch-memorization.")
     given = {name: value for name, value in settings.items() if value is not None}
     with joined() as processes, _told_once(processes):
         where = _device(device, processes)

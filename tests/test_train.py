@@ -464,6 +464,8 @@ def test_training_that_breaks_down_keeps_the_last_good_checkpoint(
         (["--device", "hpu"], 2, "'hpu' cannot be used on this machine"),
         (["--kimg", "0.0001"], 2, "kimg must be at least 0.001"),
         (["--latent-size", "100000000000000"], 2, "latent_size must be at most 1048576"),
+        (["--metric-kimg", "1"], 2, "--metric-kimg needs --metric or --watch-memorization"),
+        (["--metric-images", "9"], 2, "--metric-images needs --metric or --watch-memorization"),
         (["--preset", "v3"], 2, "v3"),
         (["--kimg", "-1"], 2, "kimg must be positive"),
         (["--seed", "-1"], 2, "seed must be from 0 to"),
