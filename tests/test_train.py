@@ -564,3 +564,14 @@ def test_a_run_keeps_its_preset(program: Door, dataset: Path, tmp_path: Path) ->
     for own in (["--preset", "small"], []):
         again = program(dataset, run, *own, "--device", "cpu")
         assert (again.status, "already trained" in again.out) == (0, True), again.err
+
+
+def test_a_pipe_in_a_run_directory_is_refused_and_not_waited_for(
+    program: Door, dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    os.mkfifo(run / "log.jsonl")
+    ended = program(dataset, run, *TINY)
+    assert ended.status == 1 and "log.jsonl is neither a file nor a folder" in ended.err
+    assert [path.name for path in run.iterdir()] == ["log.jsonl"]

@@ -40,8 +40,13 @@ def refuse_links(run: Path) -> None:
         except (FileNotFoundError, NotADirectoryError):
             continue
         for path in inside:
-            if written.fullmatch(path.name) and path.is_symlink():
+            if not written.fullmatch(path.name):
+                continue
+            if path.is_symlink():
                 raise ProganError(
                     f"{path} is a symbolic link, and training would write where it leads: put the "
                     "file itself there, or remove the link"
                 )
+            # A pipe is waited for, for ever.
+            if not path.is_file() and not path.is_dir():
+                raise ProganError(f"{path} is neither a file nor a folder: remove it")
