@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tools.fitting import Thrift
     from tools.observers import Pace
 
-# What the dataset or the preset says, and no option of its own.
-_NO_OPTION = {"preset", "num_channels", "label_size", "resolution"}
+# What the dataset, the preset or the age of the run says, and no option of its own.
+_NO_OPTION = {"preset", "num_channels", "label_size", "resolution", "pool_first"}
 _CHOICES = {"precision": PRECISIONS, "objective": OBJECTIVES}
 # Of texts that are no numbers by resolution.
 _METAVARS = {"augment": "NAME[,NAME…]"}

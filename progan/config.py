@@ -41,6 +41,11 @@ class Config:
         int | None, "Length of a latent; by default min(fmap_base, fmap_max)."
     ] = None
     fused_scale: Annotated[bool, "Scale and convolve in one operation."] = True
+    pool_first: Annotated[
+        bool,
+        "Without fused scaling, halve before the critic's activation, as runs of earlier versions "
+        "do; the release halves after it.",
+    ] = False
     mbstd_group_size: Annotated[int, "Samples compared by the minibatch standard deviation."] = 4
     kimg: Annotated[float, "Thousand real images to be shown in all."] = 12000
     fade_kimg: Annotated[str, "Thousand images over which a level is faded in."] = "600"
@@ -67,6 +72,11 @@ class Config:
     ] = GAMMA
     penalty_weight: Annotated[float, "Weight of the gradient penalty."] = 10.0
     penalty_target: Annotated[float, "Gradient norm that is asked for (750 for CIFAR-10)."] = 1.0
+    penalty_full_size: Annotated[
+        bool,
+        "Take that norm by the full-size image, as the release does: by a lower level's own pixels, "
+        "2**(top level − level) times as much is asked for.",
+    ] = True
     penalty_interval: Annotated[
         int, "Evaluate the penalty at every so manieth step, with as many times the weight."
     ] = 1
@@ -209,7 +219,9 @@ class Config:
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> "Config":
-        """Read what `to_json` gave.
+        """Read what `to_json` gave, now or in an earlier version of this program.
+
+        A setting that is missing did not exist when the run began, which keeps what it began with.
 
         Raises:
             ProganError: a setting is unknown, has another type, or is impossible.
@@ -227,8 +239,11 @@ class Config:
             ):
                 shown = repr(value)[:60]
                 raise ProganError(f"the configuration's {name} has an unusable value: {shown}")
-        return cls(**settings)
+        return cls(**(_BEFORE_THEY_EXISTED | settings))
 
+
+# What runs did before there were these settings.
+_BEFORE_THEY_EXISTED: dict[str, Any] = {"pool_first": True, "penalty_full_size": False}
 
 # Far more than anybody trains. Beyond, sizes in bytes are no longer numbers that PyTorch can hold,
 # or nobody lives to see the round end that a signal to stop waits for.

@@ -199,14 +199,22 @@ class LastCriticBlock(nn.Module):
 class CriticBlock(nn.Module):
     """One level of the critic: [N, maps, side, side] -> [N, outputs, side / 2, side / 2]."""
 
-    def __init__(self, maps: int, outputs: int, *, side: int, fused: bool) -> None:
+    def __init__(
+        self, maps: int, outputs: int, *, side: int, fused: bool, pool_first: bool
+    ) -> None:
         super().__init__()
         self.conv0 = Convolution(maps, maps, side=side)
-        self.conv1 = DownConvolution(maps, outputs, fused=fused, side=side)
+        # A fused layer halves before the activation; what halves after it is another critic.
+        self.pools_last = not (fused or pool_first)
+        if self.pools_last:
+            self.conv1 = Convolution(maps, outputs, side=side)
+        else:
+            self.conv1 = DownConvolution(maps, outputs, fused=fused, side=side)
 
     def forward(self, x: Tensor, *, flat: bool = False) -> Tensor:
         """Map [N, maps, H, W] to [N, outputs, H/2, W/2]; see `Critic.forward` for `flat`."""
-        return activate(self.conv1(activate(self.conv0(x), flat=flat)), flat=flat)
+        x = activate(self.conv1(activate(self.conv0(x), flat=flat)), flat=flat)
+        return downscale(x) if self.pools_last else x
 
 
 class Critic(GrowingNetwork):
@@ -219,7 +227,11 @@ class Critic(GrowingNetwork):
         fmap_base: nf(s) = min(fmap_base / 2**s, fmap_max) feature maps; see `maps`.
         fmap_max: see `fmap_base`.
         mbstd_group_size: samples compared with one another by the minibatch standard deviation.
-        fused_scale: convolve and average in one operation: the same up to rounding, less work.
+        fused_scale: halve each level by one strided convolution, before its activation. Otherwise
+            2×2 averages follow the activation, as in the release: another critic with the same
+            weights.
+        pool_first: without fused scaling, average before the activation all the same: the fused
+            critic up to rounding, as runs of earlier versions have it.
 
     Raises:
         ValueError: an argument is out of range.
@@ -235,6 +247,7 @@ class Critic(GrowingNetwork):
         fmap_max: int = 512,
         mbstd_group_size: int = 4,
         fused_scale: bool = True,
+        pool_first: bool = False,
     ) -> None:
         super().__init__(
             resolution=resolution,
@@ -248,6 +261,7 @@ class Critic(GrowingNetwork):
             raise ValueError(f"mbstd_group_size must be at least 1, not {mbstd_group_size}")
         self.mbstd_group_size = mbstd_group_size
         self.fused_scale = fused_scale
+        self.pool_first = pool_first
 
         last = LastCriticBlock(
             self.maps(1), self.maps(0), 1 + label_size, group_size=mbstd_group_size
@@ -257,7 +271,11 @@ class Critic(GrowingNetwork):
         for level in range(FIRST_LEVEL, self.top_level + 1):
             if level > FIRST_LEVEL:
                 self.blocks[str(level)] = CriticBlock(
-                    self.maps(level - 1), self.maps(level - 2), side=2**level, fused=fused_scale
+                    self.maps(level - 1),
+                    self.maps(level - 2),
+                    side=2**level,
+                    fused=fused_scale,
+                    pool_first=pool_first,
                 )
             self.from_rgb[str(level)] = Convolution(num_channels, self.maps(level - 1), 1)
 

@@ -262,13 +262,18 @@ class Step:
         # A penalty that is evaluated more rarely weighs more, so that its pull is the same.
         lazily = config.penalty_interval
         times = lazily if nimg // stage.minibatch % lazily == 0 else 0
+        target = config.penalty_target
+        if config.penalty_full_size:
+            # Where k×k pixels of the full-size image are one pixel here, each has a k²th of its
+            # gradient, and the norm over all of them is a kth of that by the level's own.
+            target *= 2 ** (self.critic.top_level - stage.level)
         return ObjectiveSettings(
             objective=config.objective,
             gamma=self._gamma[stage.level] * times,
             penalty_weight=config.penalty_weight * times,
-            penalty_target=config.penalty_target,
+            penalty_target=target,
             penalty_curvature=config.penalty_curvature,
-            penalty_scale=penalty_scale(config.precision, stage.level, config.penalty_target),
+            penalty_scale=penalty_scale(config.precision, stage.level, target),
             drift_weight=config.drift_weight,
             label_weight=config.label_weight,
         )

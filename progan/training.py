@@ -69,7 +69,11 @@ def build(
         torch.manual_seed(config.seed)
         try:
             generator = Generator(**shared, latent_size=config.latent_size)
-            critic = Critic(**shared, mbstd_group_size=config.mbstd_group_size)
+            critic = Critic(
+                **shared,
+                mbstd_group_size=config.mbstd_group_size,
+                pool_first=config.pool_first,
+            )
         except ValueError as error:
             raise ProganError(str(error)) from None
         average = Generator(**shared, latent_size=config.latent_size)
