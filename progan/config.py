@@ -74,8 +74,8 @@ class Config:
     penalty_target: Annotated[float, "Gradient norm that is asked for (750 for CIFAR-10)."] = 1.0
     penalty_full_size: Annotated[
         bool,
-        "Take that norm by the full-size image, as the release does: by a lower level's own pixels, "
-        "2**(top level − level) times as much is asked for.",
+        "Take that norm by the full-size image, as the release does; by the pixels of a lower "
+        "level it is 2**(top level − level) times as much.",
     ] = True
     penalty_interval: Annotated[
         int, "Evaluate the penalty at every so manieth step, with as many times the weight."
@@ -88,6 +88,11 @@ class Config:
     ] = False
     drift_weight: Annotated[float, "Weight of the real scores' mean square."] = 0.001
     label_weight: Annotated[float, "Weight of the class terms, where there are classes."] = 1.0
+    share_labels: Annotated[
+        bool,
+        "Critic's step: make the fakes with the labels of the reals beside them, as the release "
+        "does; otherwise with labels drawn from all training labels.",
+    ] = True
     augment: Annotated[
         str, "What the critic sees augmented: some of colour,translation,cutout; empty for nothing."
     ] = ""
@@ -243,7 +248,11 @@ class Config:
 
 
 # What runs did before there were these settings.
-_BEFORE_THEY_EXISTED: dict[str, Any] = {"pool_first": True, "penalty_full_size": False}
+_BEFORE_THEY_EXISTED: dict[str, Any] = {
+    "pool_first": True,
+    "penalty_full_size": False,
+    "share_labels": False,
+}
 
 # Far more than anybody trains. Beyond, sizes in bytes are no longer numbers that PyTorch can hold,
 # or nobody lives to see the round end that a signal to stop waits for.

@@ -179,7 +179,11 @@ class Inputs:
             wanted.append((Purpose.GENERATOR_LATENTS, Purpose.GENERATOR_LABELS))
         for purpose, label_purpose in wanted:
             made[purpose.name] = normal(purpose, nimg, (minibatch, self.latent_size))[chosen]
-            if config.label_size > 0 and self.data.labels is not None:
+            if config.label_size == 0 or self.data.labels is None:
+                continue
+            if labels is not None and config.share_labels and purpose is Purpose.CRITIC_LATENTS:
+                made[label_purpose.name] = torch.from_numpy(labels)
+            else:
                 # Drawn from the training labels, so that fakes have the classes as often as reals.
                 which = whole(label_purpose, nimg, minibatch, len(self.data.labels))
                 made[label_purpose.name] = torch.from_numpy(self.data.labels)[which][chosen]

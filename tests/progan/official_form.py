@@ -259,7 +259,7 @@ def scores(variables: Mapping[str, Any], images: Array, *, lod_in: float, group:
         x = leaky(conv(x, f"{size}/Conv0"))
         if f"{size}/Conv1_down/weight" in variables:
             return leaky(conv(x, f"{size}/Conv1_down", down=True))
-        return leaky(halved(conv(x, f"{size}/Conv1")))
+        return halved(leaky(conv(x, f"{size}/Conv1")))
 
     log2 = int(math.log2(images.shape[2]))
     image = images

@@ -1,7 +1,7 @@
 """The paper's networks in float64 NumPy: the yardstick for `progan.networks`.
 
 Written from the facts of the paper and its release, never from the code under test, in the plainest
-form: no fused scaling, convolutions as a sum over the taps of the kernel. Weights come as the torch
+form: nothing is fused, convolutions as a sum over the taps of the kernel. Weights come as the torch
 network names and lays them out, before their run-time scaling.
 
 Every operation returns its value and its *pullback*: the function that takes the gradient of some
@@ -11,7 +11,7 @@ Pullbacks are derived by hand; the tests compare them with central differences o
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -244,9 +244,18 @@ def generator(
 
 
 def critic(
-    weights: Weights, images: Array, *, level: int, fade: float = 1.0, group_size: int = 4
+    weights: Weights,
+    images: Array,
+    *,
+    level: int,
+    fade: float = 1.0,
+    group_size: int = 4,
+    pool_last: bool = False,
 ) -> Step:
-    """Scores and class outputs [N, 1 + label_size]; the pullback leads to the images."""
+    """Scores and class outputs [N, 1 + label_size]; the pullback leads to the images.
+
+    `pool_last` is the release's unfused critic: convolution, activation, and then the averages.
+    """
 
     def from_rgb(at: int) -> Operation:
         return chain(convolution(weights, f"from_rgb.{at}"), leaky_relu)
@@ -256,8 +265,7 @@ def critic(
             convolution(weights, f"blocks.{at}.conv0"),
             leaky_relu,
             convolution(weights, f"blocks.{at}.conv1"),
-            downscale,
-            leaky_relu,
+            *((leaky_relu, downscale) if pool_last else (downscale, leaky_relu)),
         )
 
     head = chain(
@@ -279,11 +287,9 @@ def critic(
     return chain(lerp(old, new, fade), *lower, head)(images)
 
 
-def critic_input_gradient(
-    weights: Weights, images: Array, *, level: int, fade: float = 1.0, group_size: int = 4
-) -> Array:
+def critic_input_gradient(weights: Weights, images: Array, **standing: Any) -> Array:
     """Gradient of the sum of all scores with respect to the images, in the images' shape."""
-    outputs, back = critic(weights, images, level=level, fade=fade, group_size=group_size)
+    outputs, back = critic(weights, images, **standing)
     towards = np.zeros_like(outputs)
     towards[:, 0] = 1.0
     return back(towards)

@@ -93,6 +93,20 @@ def test_another_attempt_draws_other_numbers_and_the_first_the_usual_ones() -> N
     assert not torch.isin(other, whole).any()
 
 
+def test_another_attempt_draws_all_that_a_step_draws_anew() -> None:
+    config = small_config(
+        minibatch="64", label_size=3, share_labels=False, objective="logistic", augment="cutout"
+    )
+    inputs = Trainer(config, Patterns(classes=3)).step.inputs
+    usual, other = (inputs._made(2, 0, 64, tuple(range(64)), attempt) for attempt in (0, 1))
+    # The photographs, and so their labels, come in the same order: it is part of the data.
+    assert torch.equal(usual["pixels"], other["pixels"])
+    drawn = usual.keys() - {"pixels", "labels"}
+    assert drawn >= {"flips", "mixing", "CRITIC_LATENTS", "GENERATOR_LABELS", "AUGMENTED_REALS"}
+    for name in drawn:
+        assert not torch.equal(usual[name], other[name]), name
+
+
 def trained(attempts: Attempts, *, classes: int = 0, kimg: float = 0.16) -> Trainer:
     config = small_config(kimg=kimg, label_size=classes)
     trainer = Trainer(config, Patterns(classes=classes))

@@ -48,6 +48,102 @@ def test_presets_have_the_published_lengths_and_group_sizes() -> None:
         assert (config.penalty_weight, config.drift_weight) == (10, 0.001)
 
 
+# All that the narrow presets set, written out; what stands in neither table is the release's.
+NARROW: dict[str, dict[str, Any]] = {
+    "small": {
+        "fmap_base": 512,
+        "fmap_max": 64,
+        "kimg": 60.0,
+        "fade_kimg": "8,8:4,16:6",
+        "hold_kimg": "5,4:8,8:4,16:4",
+        "minibatch": "8",
+        "learning_rate": "0.002",
+        "average_decay": 0.998,
+    },
+    "modern": {
+        "fmap_base": 512,
+        "fmap_max": 64,
+        "kimg": 120.0,
+        "fade_kimg": "3,8:1,16:2",
+        "hold_kimg": "5,4:1,8:1,16:2",
+        "minibatch": "8",
+        "learning_rate": "0.004",
+        "average_halflife_kimg": 5.0,
+        "penalty_interval": 4,
+        "penalty_curvature": False,
+        "share_fakes": True,
+    },
+}
+RELEASE: dict[str, Any] = {
+    "resolution": 1024,
+    "num_channels": 3,
+    "label_size": 0,
+    "fmap_base": 8192,
+    "fmap_max": 512,
+    "latent_size": None,
+    "fused_scale": True,
+    "pool_first": False,
+    "mbstd_group_size": 4,
+    "minibatch_repeats": 4,
+    "critic_rate": 1.0,
+    "adam_beta1": 0.0,
+    "adam_beta2": 0.99,
+    "adam_epsilon": 1e-8,
+    "average_decay": 0.999,
+    "average_halflife_kimg": 0.0,
+    "average_rampup": 0.05,
+    "objective": "wasserstein",
+    "gamma": "0.0032,4:0.0002,8:0.0008,32:0.0128,64:0.0512,128:0.2048,256:0.8192,"
+    "512:3.2768,1024:13.1072",
+    "penalty_weight": 10.0,
+    "penalty_target": 1.0,
+    "penalty_full_size": True,
+    "penalty_interval": 1,
+    "penalty_curvature": True,
+    "share_fakes": False,
+    "drift_weight": 0.001,
+    "label_weight": 1.0,
+    "share_labels": True,
+    "augment": "",
+    "augment_probability": 1.0,
+    "augment_target": 0.0,
+    "augment_kimg": 500.0,
+    "mirror": True,
+    "precision": "float32",
+    "seed": 0,
+}
+
+
+@pytest.mark.parametrize("name", list(NARROW))
+def test_the_narrow_presets_set_what_is_written_here(name: str) -> None:
+    assert preset(name).to_json() == RELEASE | NARROW[name] | {"preset": name}
+
+
+@pytest.mark.parametrize("name", ["paper", "v2"])
+def test_all_else_of_the_published_presets_is_the_releases(name: str) -> None:
+    found = preset(name).to_json()
+    by_table = {"preset", "kimg", "fade_kimg", "hold_kimg", "minibatch", "learning_rate"}
+    if name == "paper":
+        by_table.add("mbstd_group_size")
+    assert {n: v for n, v in found.items() if n not in by_table} == {
+        n: v for n, v in RELEASE.items() if n not in by_table
+    }
+
+
+def test_a_run_keeps_what_was_done_before_there_was_a_setting() -> None:
+    written = preset("paper", resolution=64).to_json()
+    for name in ("pool_first", "penalty_full_size", "share_labels"):
+        del written[name]
+    old = Config.from_json(written)
+    assert (old.pool_first, old.penalty_full_size, old.share_labels) == (True, False, False)
+    assert Config.from_json(old.to_json()) == old
+    assert preset("paper", resolution=64).to_json() == old.to_json() | {
+        "pool_first": False,
+        "penalty_full_size": True,
+        "share_labels": True,
+    }
+
+
 def test_v2_is_refused_for_other_numbers_of_processes() -> None:
     with pytest.raises(ProganError, match="1, 2, 4 or 8 processes, not 3"):
         preset("v2", 3)

@@ -229,12 +229,21 @@ def test_standing_changes_no_parameter() -> None:
 
 # ---- critic ----
 
+# Without fused scaling, the release averages after the activation; runs of old, before it.
+CRITICS: list[dict[str, bool]] = [
+    {"fused_scale": True},
+    {"fused_scale": False},
+    {"fused_scale": False, "pool_first": True},
+]
+
 
 def check_critic(network: Critic, level: int, fade: float, images: Array, group_size: int) -> None:
     network.stand(level, fade)
     given_images = torch.from_numpy(images).requires_grad_()
     outputs = network(given_images)
+    pool_last = not (network.fused_scale or network.pool_first)
     standing: dict[str, Any] = {"level": level, "fade": fade, "group_size": group_size}
+    standing["pool_last"] = pool_last
     weights = weights_of(network)
     expected, back = reference.critic(weights, images, **standing)
     assert_agrees(outputs, expected)
@@ -250,9 +259,9 @@ def check_critic(network: Critic, level: int, fade: float, images: Array, group_
 
 
 @pytest.mark.parametrize(("level", "fade"), STANDINGS)
-@pytest.mark.parametrize("fused_scale", [True, False])
-def test_critic_scores_and_input_gradient(level: int, fade: float, fused_scale: bool) -> None:
-    check_critic(small_critic(fused_scale=fused_scale), level, fade, images_at(level), 4)
+@pytest.mark.parametrize("form", CRITICS)
+def test_critic_scores_and_input_gradient(level: int, fade: float, form: dict[str, bool]) -> None:
+    check_critic(small_critic(**form), level, fade, images_at(level), 4)
 
 
 @pytest.mark.parametrize(("level", "fade"), [(2, 1.0), (4, 0.3)])
@@ -343,11 +352,11 @@ def assert_slope(
     assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-5)
 
 
-@pytest.mark.parametrize("fused_scale", [True, False])
+@pytest.mark.parametrize("form", CRITICS)
 @pytest.mark.parametrize(("level", "fade"), [(2, 1.0), (4, 0.3)])
-def test_gradient_penalty_by_the_weights(level: int, fade: float, fused_scale: bool) -> None:
+def test_gradient_penalty_by_the_weights(level: int, fade: float, form: dict[str, bool]) -> None:
     # The penalty of the paper differentiates the critic twice.
-    network = small_critic(fused_scale=fused_scale)
+    network = small_critic(**form)
     network.stand(level, fade)
     images = images_at(level)
     given_images = torch.from_numpy(images).requires_grad_()
@@ -357,7 +366,9 @@ def test_gradient_penalty_by_the_weights(level: int, fade: float, fused_scale: b
     penalty = ((gradient.square().sum(dim=(1, 2, 3)).sqrt() - 1.0) ** 2).sum()
 
     def expected(weights: dict[str, Array]) -> float:
-        gradient = reference.critic_input_gradient(weights, images, level=level, fade=fade)
+        gradient = reference.critic_input_gradient(
+            weights, images, level=level, fade=fade, pool_last=form == {"fused_scale": False}
+        )
         norms = np.sqrt((gradient**2).sum(axis=(1, 2, 3)))
         return float(((norms - 1.0) ** 2).sum())
 
@@ -400,7 +411,10 @@ def test_fused_and_plain_agree(
 
     latents, images = drawn(SAMPLES, LATENT_SIZE), images_at(level)
     generated = [both_ways(small_generator(fused_scale=fused), latents) for fused in (True, False)]
-    judged = [both_ways(small_critic(fused_scale=fused), images) for fused in (True, False)]
+    judged = [
+        both_ways(small_critic(fused_scale=fused, pool_first=not fused), images)
+        for fused in (True, False)
+    ]
     for fused_results, plain_results in (generated, judged):
         for fused, plain in zip(fused_results, plain_results, strict=True):
             assert_agrees(fused, plain.detach().double().numpy(), tolerance)

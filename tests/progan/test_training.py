@@ -25,6 +25,10 @@ from tests.progan.making import one_thread as one_thread
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+# Each level with a minibatch and a learning rate of its own; a round of the first is 32 images.
+BY_LEVEL: dict[str, Any] = {"minibatch": "8,4:16", "learning_rate": "0.01,4:0.004,16:0.02"}
+
+
 class PlainAdam:
     """Adam by its formula, with β1 = 0, one state a parameter."""
 
@@ -91,7 +95,9 @@ class PlainTraining:
         for _ in range(config.minibatch_repeats):
             minibatch = stage.minibatch
             reals, real_labels = self.reals(stage.level, stage.fade, minibatch)
-            labels = self.labels(Purpose.CRITIC_LABELS, minibatch)
+            labels = real_labels
+            if not config.share_labels:
+                labels = self.labels(Purpose.CRITIC_LABELS, minibatch)
             fakes = self.generator(self.latents(Purpose.CRITIC_LATENTS, minibatch), labels).detach()
             mixing = draws.uniform(config.seed, Purpose.MIXING, self.nimg, minibatch).double()
             weight = 10.0
@@ -104,7 +110,11 @@ class PlainTraining:
                 fakes,
                 mixing,
                 ObjectiveSettings(
-                    penalty_weight=weight, penalty_curvature=config.penalty_curvature
+                    penalty_weight=weight,
+                    penalty_curvature=config.penalty_curvature,
+                    penalty_target=config.resolution / 2**stage.level
+                    if config.penalty_full_size
+                    else 1.0,
                 ),
                 real_labels=real_labels,
                 fake_labels=labels,
@@ -115,7 +125,8 @@ class PlainTraining:
                 for name, parameter in self.average.named_parameters():
                     parameter.copy_(decay * parameter + (1 - decay) * now[name])
             of = "CRITIC" if config.share_fakes else "GENERATOR"
-            labels = self.labels(Purpose[f"{of}_LABELS"], minibatch)
+            if not config.share_fakes:
+                labels = self.labels(Purpose.GENERATOR_LABELS, minibatch)
             fakes = self.generator(self.latents(Purpose[f"{of}_LATENTS"], minibatch), labels)
             loss, _ = generator_objective(self.critic, fakes, labels=labels)
             self.adams["generator"].step(self.generator, loss, stage.learning_rate)
@@ -130,8 +141,12 @@ class PlainTraining:
         {},
         {"mirror": False},
         {"label_size": 3},
+        {"label_size": 3, "share_labels": False},
         {"share_fakes": True, "label_size": 3},
         {"penalty_interval": 3, "penalty_curvature": False},
+        {"penalty_full_size": False},
+        {"fused_scale": False},
+        BY_LEVEL,
     ],
 )
 def test_training_is_the_papers_procedure_through_all_phases(changes: dict[str, Any]) -> None:
@@ -171,22 +186,45 @@ def finished(trainer: Trainer) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in trainer.state().items()}
 
 
-@pytest.mark.parametrize("rounds", [1, 5, 8, 17])  # held, faded, at the end of a fade, at the end
-def test_a_run_that_is_taken_up_again_goes_on_bit_for_bit(rounds: int) -> None:
-    config, data = small_config(), Patterns()
+@pytest.mark.parametrize("changes", [{}, BY_LEVEL])
+@pytest.mark.parametrize("rounds", [1, 5, 8, 15])  # held, faded, at the end of a fade, at the end
+def test_a_run_that_is_taken_up_again_goes_on_bit_for_bit(
+    rounds: int, changes: dict[str, Any]
+) -> None:
+    config, data = small_config(**changes), Patterns()
     undisturbed = finished(Trainer(config, data))
     first = Trainer(config, data)
     for _ in range(rounds):
         first.round()
+    shown = first.nimg
     saved = {name: tensor.clone() for name, tensor in first.state().items()}
     first.round()  # what happens after the checkpoint must not matter
     torch.randn(7)
     second = Trainer(config, data)
-    second.restore(saved, rounds * 16)
+    second.restore(saved, shown)
     continued = finished(second)
     assert continued.keys() == undisturbed.keys()
     for name, tensor in undisturbed.items():
         assert torch.equal(continued[name], tensor), name
+
+
+def test_the_rate_and_the_minibatch_follow_the_level_also_in_a_run_that_is_taken_up() -> None:
+    config = small_config(critic_rate=0.5, **BY_LEVEL)
+    trainer = Trainer(config, Patterns())
+    seen = []
+    while trainer.nimg < config.nimg:
+        rates = [
+            adam.param_groups[0]["lr"] for adam in (trainer.generator_adam, trainer.critic_adam)
+        ]
+        seen.append((trainer.stage.level, trainer.stage.minibatch, *rates))
+        again = Trainer(config, Patterns())
+        again.restore({n: t.clone() for n, t in trainer.state().items()}, trainer.nimg)
+        assert again.stage == trainer.stage
+        assert [
+            adam.param_groups[0]["lr"] for adam in (again.generator_adam, again.critic_adam)
+        ] == rates
+        trainer.round()
+    assert sorted(set(seen)) == [(2, 16, 0.004, 0.002), (3, 8, 0.01, 0.005), (4, 8, 0.02, 0.01)]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
