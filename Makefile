@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test install lint torture fuzz outdated clean
+.PHONY: demo test install lint torture fuzz same-bits outdated clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: requirements.txt requirements-extras.txt requirements-test.txt
@@ -50,6 +50,13 @@ torture: install
 SECONDS ?= 600
 fuzz: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzzing --seconds $(SECONDS)
+
+# Tiny runs of all kinds by the code of BASE and by that of the working tree: the same files?
+# CONTINUED=--continued: runs that BASE has begun, continued by both.
+BASE ?= HEAD
+CONTINUED ?=
+same-bits: install
+	$(BIN)/python -m tests.same_bits --base $(BASE) $(CONTINUED)
 
 # Are newer packages out than those that are pinned, and is anything bad known of these?
 outdated: install

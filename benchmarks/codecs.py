@@ -10,6 +10,7 @@ import io
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,8 @@ def coders(side: int) -> dict[str, Coder]:
     }
     for codec in CODECS:
         found[f"--codec {codec}"] = (
-            lambda picture, codec=codec: encode(picture, codec),
-            lambda data, codec=codec: decode(data, codec, side, 3),
+            partial(encode, codec=codec),
+            partial(decode, codec=codec, side=side, channels=3),
         )
     for effort in (1, 6):
         found[f"PNG, effort {effort}"] = _pillow("PNG", compress_level=effort)
@@ -96,7 +97,7 @@ def coders(side: int) -> dict[str, Coder]:
     found["QOI"] = more.qoi_encode, more.qoi_decode
     for effort in (1, 2):
         found[f"JPEG XL lossless, effort {effort}"] = (
-            lambda p, e=effort: more.jpegxl_encode(p, lossless=True, effort=e, **one),
+            partial(more.jpegxl_encode, lossless=True, effort=effort, **one),
             lambda d: more.jpegxl_decode(d, **one),
         )
     found["JPEG XL, distance 0.5"] = (

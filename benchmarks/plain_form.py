@@ -27,11 +27,12 @@ from datasets.stream import Stream
 from progan import draws
 from progan.config import Config, preset
 from progan.draws import Purpose
+from progan.inputs import Data
 from progan.latents import latents_of_seeds
 from progan.layers import LEAK, Convolution, Dense
 from progan.memory import keep_freed_memory
 from progan.networks import Critic, Generator
-from progan.training import Data, Trainer, build, train
+from progan.training import Trainer, build, train
 from tools.drawing import draw
 from tools.metrics.swd import swd
 
@@ -145,11 +146,13 @@ class PlainTraining:
         scores = plain_scores(self.critic, mixed).sum()
         (gradient,) = torch.autograd.grad(scores, mixed, create_graph=True)
         norms = torch.sqrt(gradient.square().sum(dim=(1, 2, 3)) + 1e-16)
-        penalty = torch.mean((norms - 1) ** 2)
+        # By the full-size image, where each pixel of this level is so many in a row.
+        repeats = config.resolution / 2**level if config.penalty_full_size else 1.0
+        penalty = torch.mean((norms / repeats - 1) ** 2)
         loss = on_fakes.mean() - on_reals.mean() + config.penalty_weight * penalty
         loss = loss + config.drift_weight * torch.mean(on_reals**2)
         self.critic.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.adams["critic"].step()
 
         with torch.no_grad():
@@ -160,7 +163,7 @@ class PlainTraining:
         fakes = plain_images(self.generator, self._latents(Purpose.GENERATOR_LATENTS, minibatch))
         generator_loss = -plain_scores(self.critic, fakes).mean()
         self.generator.zero_grad()
-        generator_loss.backward()
+        generator_loss.backward()  # type: ignore[no-untyped-call]
         self.adams["generator"].step()
         self.losses = {"critic": loss.item(), "generator": generator_loss.item()}
 

@@ -244,7 +244,7 @@ class Config:
             ):
                 shown = repr(value)[:60]
                 raise ProganError(f"the configuration's {name} has an unusable value: {shown}")
-        return cls(**(_BEFORE_THEY_EXISTED | settings))
+        return cls(**{**_BEFORE_THEY_EXISTED, **settings})
 
 
 # What runs did before there were these settings.
