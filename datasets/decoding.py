@@ -14,6 +14,9 @@ from PIL import Image, UnidentifiedImageError
 from datasets.colour import opaque
 from datasets.errors import UnusableError
 from datasets.formats import png_chunks
+from datasets.formats.boxes import is_avif, is_heic
+from datasets.formats.heif import read_avif, read_heic
+from datasets.formats.jpeg import is_jpeg, undecodable
 from datasets.formats.png import read_png
 from datasets.formats.tiff import read_tiff
 from datasets.formats.tiff_directory import is_tiff
@@ -25,6 +28,7 @@ Choose = Callable[[int, int], int]
 # The content decides, not the suffix. Formats that nobody photographs in stay shut: each is a
 # decoder that strangers' files would reach.
 _FORMATS = ("JPEG", "WEBP", "BMP", "GIF")
+_SIGNATURES = (b"RIFF", b"GIF8", b"BM")
 DAMAGED = "damaged or cut short"
 
 # Pillow logs what it also raises; without a handler, Python would print it between our lines.
@@ -51,11 +55,17 @@ def decode(picture: bytes | Pixels, choose: Choose = lambda width, height: 1) ->
             return read_png(picture)
         if is_tiff(picture):
             return read_tiff(picture)
+        if is_avif(picture):
+            return read_avif(picture)
+        if is_heic(picture):
+            return read_heic(picture)
         return _read_by_pillow(picture, choose)
     except UnusableError:
         raise
     except UnidentifiedImageError:
-        raise UnusableError("not a picture of a known format") from None
+        known = is_jpeg(picture) or picture.startswith(_SIGNATURES)
+        reason = _why_damaged(picture) if known else "not a picture of a known format"
+        raise UnusableError(reason) from None
     except Image.DecompressionBombError:
         raise UnusableError(f"more than {MOST_PIXELS // 10**6} million pixels") from None
     except MemoryError:
@@ -64,7 +74,11 @@ def decode(picture: bytes | Pixels, choose: Choose = lambda width, height: 1) ->
         # On damaged files, decoders raise whatever the damage happens to lead to: OSError,
         # ValueError, SyntaxError, struct.error, KeyError … No list of them would be complete, and
         # one bad file must not end the work on a hundred thousand good ones.
-        raise UnusableError(DAMAGED) from None
+        raise UnusableError(_why_damaged(picture)) from None
+
+
+def _why_damaged(picture: bytes) -> str:
+    return (undecodable(picture) if is_jpeg(picture) else None) or DAMAGED
 
 
 def _read_by_pillow(picture: bytes, choose: Choose) -> Stored:
