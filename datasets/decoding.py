@@ -28,7 +28,6 @@ Choose = Callable[[int, int], int]
 # The content decides, not the suffix. Formats that nobody photographs in stay shut: each is a
 # decoder that strangers' files would reach.
 _FORMATS = ("JPEG", "WEBP", "BMP", "GIF")
-_SIGNATURES = (b"RIFF", b"GIF8", b"BM")
 DAMAGED = "damaged or cut short"
 
 # Pillow logs what it also raises; without a handler, Python would print it between our lines.
@@ -63,7 +62,7 @@ def decode(picture: bytes | Pixels, choose: Choose = lambda width, height: 1) ->
     except UnusableError:
         raise
     except UnidentifiedImageError:
-        known = is_jpeg(picture) or picture.startswith(_SIGNATURES)
+        known = is_jpeg(picture) or picture[:4] == b"GIF8" or picture[8:12] == b"WEBP"
         reason = _why_damaged(picture) if known else "not a picture of a known format"
         raise UnusableError(reason) from None
     except Image.DecompressionBombError:

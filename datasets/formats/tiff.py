@@ -23,6 +23,8 @@ from datasets.formats.tiff_layout import (
     WHITE_IS_ZERO,
     Layout,
     find_layout,
+    require_bytes,
+    require_pieces,
 )
 from datasets.formats.tiff_samples import SampleReader
 from datasets.stored import Stored, orientation_in_xmp, require_size, turn_of
@@ -53,6 +55,8 @@ def read_tiff(data: bytes) -> Stored:
     directory = read_directory(data)
     layout = find_layout(directory)
     require_size(layout.width, layout.height)
+    require_bytes(layout)
+    require_pieces(layout, directory, len(data))
     if layout.read_by_pillow:
         image = _by_pillow(data, directory, layout)
     else:

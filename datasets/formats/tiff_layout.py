@@ -25,6 +25,8 @@ _BITS = {
 }
 _SEPARATE = 2
 _KINDS = {UNSIGNED: "whole", SIGNED: "signed", FLOAT: "floating point"}
+# As many as four samples of 8 bits of the largest picture.
+_MOST_BYTES = 1_200_000_000
 # The largest picture in the smallest tiles has a million.
 _MOST_PIECES = 2**22
 _ROWS_IN_ALL = 2**32 - 1
@@ -57,6 +59,42 @@ class Layout:
     tile: tuple[int, int] | None
     """Width and height of a tile; None where there are strips."""
     rows_per_strip: int
+
+    @property
+    def planes(self) -> int:
+        """How many planes there are."""
+        return self.samples if self.separate else 1
+
+    @property
+    def piece_width(self) -> int:
+        """Pixels in a row of a strip or tile."""
+        return self.tile[0] if self.tile else self.width
+
+    @property
+    def piece_height(self) -> int:
+        """Rows of a strip or tile."""
+        return self.tile[1] if self.tile else self.rows_per_strip
+
+    @property
+    def across(self) -> int:
+        """Pieces side by side."""
+        return -(-self.width // self.piece_width)
+
+    @property
+    def down(self) -> int:
+        """Pieces above each other."""
+        return -(-self.height // self.piece_height)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes in a row of a piece, once decompressed."""
+        channels = 1 if self.separate else self.samples
+        return -(-self.piece_width * channels * self.bits // 8)
+
+    @property
+    def tags_of_pieces(self) -> tuple[int, int]:
+        """Where it is told where the pieces are, and where it is told how long they are."""
+        return (324, 325) if self.tile else (273, 279)
 
     @property
     def alpha(self) -> int | None:
@@ -122,6 +160,37 @@ def find_layout(directory: Directory) -> Layout:
     return layout
 
 
+def require_bytes(layout: Layout) -> None:
+    """Raise `UnusableError` unless there is room for the samples of a picture."""
+    height = layout.down * layout.piece_height
+    if layout.planes * height * layout.across * layout.row_bytes > _MOST_BYTES:
+        raise UnusableError(f"more than {_MOST_BYTES // 10**6} million bytes of samples")
+
+
+def require_pieces(layout: Layout, directory: Directory, size: int) -> None:
+    """Raise `ValueError` unless all pieces of a picture lie in a file of so many bytes."""
+    if layout.compression == _OLD_JPEG:
+        return  # Whatever its tags tell, there is one JPEG file inside.
+    places, sizes = layout.tags_of_pieces
+    count = layout.planes * layout.across * layout.down
+    starts = directory.numbers(places, most=count)
+    lengths = directory.numbers(sizes, most=count)
+    if layout.compression == UNCOMPRESSED:
+        # Programs tell these wrong, and decoders look at none.
+        lengths = tuple(layout.row_bytes * layout.piece_height for _ in starts)
+        if not layout.tile:
+            rest = layout.height - (layout.down - 1) * layout.piece_height
+            last = slice(layout.down - 1, None, layout.down)
+            lengths = tuple(
+                layout.row_bytes * rest if number in range(count)[last] else length
+                for number, length in enumerate(lengths)
+            )
+    if len(starts) < count or any(
+        start + length > size for start, length in zip(starts, lengths, strict=False)
+    ):
+        raise ValueError("pieces are missing")
+
+
 def _photometric(directory: Directory, compression: int, samples: int) -> int:
     if compression == _OLD_JPEG:
         return YCBCR if samples == 3 else BLACK_IS_ZERO
@@ -152,7 +221,9 @@ def _extra(directory: Directory, photometric: int, count: int) -> tuple[int, ...
 
 def _refuse(layout: Layout, directory: Directory) -> None:
     """Raise `UnusableError` unless pictures of this layout can be read."""
-    if any(directory.count(tag) > _MOST_PIECES for tag in (273, 279, 324, 325)):
+    if layout.piece_width < 1 or layout.piece_height < 1:
+        raise ValueError("pieces of nothing")
+    if any(directory.count(tag) > _MOST_PIECES for tag in layout.tags_of_pieces):
         raise UnusableError(f"a TIFF file of more than {_MOST_PIECES} pieces")
     told = f"{_KINDS.get(layout.format, 'unknown')} numbers of {layout.bits} bits"
     if layout.bits not in _BITS.get(layout.format, ()):

@@ -12,15 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.errors import UnusableError
 from datasets.formats.tiff_directory import Directory, Entry, with_directory
 from datasets.formats.tiff_layout import FLOAT, PREDICTED, PREDICTED_FLOATS, SIGNED, Layout
 
 Bytes = NDArray[np.uint8]
 Samples = NDArray[Any]
 
-# As many as four samples of 8 bits of the largest picture.
-_MOST_BYTES = 1_200_000_000
 _SAMPLES_AT_ONCE = 2**18
 
 
@@ -34,29 +31,16 @@ class SampleReader:
             data: the whole file.
             directory: what it tells.
             layout: what that means.
-
-        Raises:
-            UnusableError: there are too many samples.
         """
         self._directory, self._layout = directory, layout
-        # Of a strip or tile: pixels in a row, samples of these in a plane, and their bytes.
-        self._width = layout.tile[0] if layout.tile else layout.width
+        # Of a strip or tile: pixels in a row, and samples of these in a plane.
+        self._width = layout.piece_width
         self._channels = 1 if layout.separate else layout.samples
-        self._row_bytes = -(-self._width * self._channels * layout.bits // 8)
-        rows = layout.tile[1] if layout.tile else layout.rows_per_strip
-        if self._width < 1 or rows < 1:
-            raise ValueError("tiles of nothing")
-        self._across = -(-layout.width // self._width)
-        down = -(-layout.height // rows)
         # Tiles at the lower edge are whole, strips are not.
-        height = down * rows if layout.tile else layout.height
-        planes = layout.samples if layout.separate else 1
-        if planes * height * self._across * self._row_bytes > _MOST_BYTES:
-            raise UnusableError(f"more than {_MOST_BYTES // 10**6} million bytes of samples")
-        places, sizes = (324, 325) if layout.tile else (273, 279)
+        height = layout.down * layout.piece_height if layout.tile else layout.height
         self._planes = [
-            self._decompress(data, height, rows, places, sizes, plane * self._across * down, down)
-            for plane in range(planes)
+            self._decompress(data, height, plane * layout.across * layout.down)
+            for plane in range(layout.planes)
         ]
 
     def bands(self) -> Iterator[tuple[int, Samples]]:
@@ -65,46 +49,35 @@ class SampleReader:
         Their dtype is that of the numbers in the file; uint16 or uint32 for odd numbers of bits.
         """
         layout = self._layout
-        count = max(1, _SAMPLES_AT_ONCE // (self._width * self._across * layout.samples))
+        count = max(1, _SAMPLES_AT_ONCE // (self._width * layout.across * layout.samples))
         for top in range(0, layout.height, count):
             box = (0, top, self._planes[0].width, min(top + count, layout.height))
             planes = [self._unpacked(np.asarray(plane.crop(box))) for plane in self._planes]
             yield top, planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
 
-    def _decompress(
-        self,
-        data: bytes,
-        height: int,
-        rows: int,
-        places: int,
-        sizes: int,
-        first: int,
-        down: int,
-    ) -> Image.Image:
-        """Read a plane as a picture of bytes: mode L."""
+    def _decompress(self, data: bytes, height: int, first: int) -> Image.Image:
+        """Read the plane that begins with some piece as a picture of bytes: mode L."""
         directory, layout = self._directory, self._layout
-        count = self._across * down
-        starts = directory.numbers(places, first=first, most=count)
-        if len(starts) != count:
-            raise ValueError("pieces are missing")
+        count = layout.across * layout.down
+        places, sizes = layout.tags_of_pieces
         number = directory.of_numbers
         entries: dict[int, Entry] = {
-            256: number(self._across * self._row_bytes),
+            256: number(layout.across * layout.row_bytes),
             257: number(height),
             258: number(8),
             259: number(layout.compression),
             262: number(1),
             266: number(2 if layout.reversed_bits else 1),
             277: number(1),
-            places: number(*starts),
+            places: number(*directory.numbers(places, first=first, most=count)),
         }
         lengths = directory.numbers(sizes, first=first, most=count)
-        if len(lengths) == len(starts):
+        if len(lengths) == count:
             entries[sizes] = number(*lengths)
         if layout.tile:
-            entries |= {322: number(self._row_bytes), 323: number(rows)}
+            entries |= {322: number(layout.row_bytes), 323: number(layout.piece_height)}
         else:
-            entries[278] = number(rows)
+            entries[278] = number(layout.piece_height)
         image = Image.open(BytesIO(with_directory(data, directory, entries)), formats=["TIFF"])
         image.load()
         return image
@@ -113,16 +86,16 @@ class SampleReader:
         """Unpack rows of bytes: [n, W, channels]."""
         layout = self._layout
         # [n, across, bytes]: each row of a tile begins with a whole byte.
-        parts = rows.reshape(len(rows), self._across, self._row_bytes)
+        parts = rows.reshape(len(rows), layout.across, layout.row_bytes)
         count = self._width * self._channels
         if layout.predictor == PREDICTED_FLOATS:
             numbers = _predicted_floats(parts, layout.bits // 8, self._channels)
         else:
             numbers = _numbers(parts, layout, count, self._directory.order)
-        numbers = numbers.reshape(len(rows), self._across, self._width, self._channels)
+        numbers = numbers.reshape(len(rows), layout.across, self._width, self._channels)
         if layout.predictor == PREDICTED:
             numbers = _summed(numbers)
-        whole = numbers.reshape(len(rows), self._across * self._width, self._channels)
+        whole = numbers.reshape(len(rows), layout.across * self._width, self._channels)
         return whole[:, : layout.width]
 
 
