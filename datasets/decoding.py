@@ -28,6 +28,7 @@ Choose = Callable[[int, int], int]
 # The content decides, not the suffix. Formats that nobody photographs in stay shut: each is a
 # decoder that strangers' files would reach.
 _FORMATS = ("JPEG", "WEBP", "BMP", "GIF")
+UNKNOWN = "not a picture of a known format"
 DAMAGED = "damaged or cut short"
 
 # Pillow logs what it also raises; without a handler, Python would print it between our lines.
@@ -62,9 +63,7 @@ def decode(picture: bytes | Pixels, choose: Choose = lambda width, height: 1) ->
     except UnusableError:
         raise
     except UnidentifiedImageError:
-        known = is_jpeg(picture) or picture[:4] == b"GIF8" or picture[8:12] == b"WEBP"
-        reason = _why_damaged(picture) if known else "not a picture of a known format"
-        raise UnusableError(reason) from None
+        raise UnusableError(_why_damaged(picture) if _is_known(picture) else UNKNOWN) from None
     except Image.DecompressionBombError:
         raise UnusableError(f"more than {MOST_PIXELS // 10**6} million pixels") from None
     except MemoryError:
@@ -74,6 +73,15 @@ def decode(picture: bytes | Pixels, choose: Choose = lambda width, height: 1) ->
         # ValueError, SyntaxError, struct.error, KeyError … No list of them would be complete, and
         # one bad file must not end the work on a hundred thousand good ones.
         raise UnusableError(_why_damaged(picture)) from None
+
+
+def _is_known(picture: bytes) -> bool:
+    """Check whether a file begins as one of a format that is read."""
+    return (
+        is_jpeg(picture)
+        or picture.startswith((png_chunks.SIGNATURE, b"GIF87a", b"GIF89a"))
+        or picture[8:12] == b"WEBP"
+    )
 
 
 def _why_damaged(picture: bytes) -> str:

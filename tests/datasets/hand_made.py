@@ -65,12 +65,8 @@ def packbits(data: bytes) -> bytes:
     return b"".join(bytes([len(piece) - 1]) + piece for piece in pieces)
 
 
-COMPRESSED: dict[int, Callable[[bytes], bytes]] = {
-    1: bytes,
-    5: lzw,
-    8: zlib.compress,
-    32773: packbits,
-}
+Coder = Callable[[bytes], bytes]
+COMPRESSED: dict[int, Coder] = {1: bytes, 5: lzw, 8: zlib.compress, 32773: packbits}
 
 
 @dataclass

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from datasets.errors import UnusableError
 from datasets.framing import upright
 from tests.datasets.hand_made import Tiff, shorts
-from tests.datasets.making import noise
+from tests.datasets.making import file_bytes, noise
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS = 0, 1, 2, 3, 5
 
@@ -281,6 +282,29 @@ def long(number: int) -> tuple[int, bytes]:
 def test_what_cannot_be_read_has_a_true_reason(tiff: Tiff, reason: str) -> None:
     with pytest.raises(UnusableError, match=reason):
         shown(tiff)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "lzma", "zstd"])
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_whatever_writes_them(compression: str, kind: str) -> None:
+    pixels = noise(20, 30)
+    scale = {"u1": 1, "u2": 257, "f4": 1 / 255}[kind]
+    image = Image.fromarray((pixels * np.float64(scale)).astype(kind))
+    data = file_bytes(image, "TIFF", compression=compression)
+    assert np.array_equal(upright(data, 1)[..., 0], pixels)
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt", "raw", "tiff_lzw"])
+@pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO])
+def test_facsimile(compression: str, photometric: int) -> None:
+    image = Image.fromarray(noise(24, 40)).convert("1")
+    data = bytearray(file_bytes(image, "TIFF", compression=compression))
+    place = data.index(struct.pack("<HHI", 262, 3, 1)) + 8
+    # What the file tells first is what its samples are written by.
+    inverted = data[place] != photometric
+    data[place] = photometric
+    expected = np.asarray(image) ^ inverted
+    assert np.array_equal(upright(bytes(data), 1)[..., 0], 255 * expected)
 
 
 @pytest.mark.parametrize("cut", [5, 20, 60, 150])
