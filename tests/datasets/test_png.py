@@ -148,12 +148,12 @@ COLOUR = (200, 150, 60)
 
 def one_colour(*chunks: Chunk, colour: tuple[int, ...] = COLOUR) -> NDArray[np.float64]:
     samples = np.full((4, 4, len(colour)), colour)
-    return shown(png(samples, 8, RGB if len(colour) == 3 else GREY, chunks))[0, 0]
+    result = shown(png(samples, 8, RGB if len(colour) == 3 else GREY, chunks))
+    return np.asarray(result[0, 0])
 
 
 def with_primaries(primaries: tuple[tuple[float, float], ...], linear: Samples) -> Samples:
-    result: Samples = srgb_of_xyz(to_d50(primaries) @ linear)
-    return result
+    return srgb_of_xyz(to_d50(primaries) @ linear)
 
 
 @pytest.mark.parametrize("value", [100_000, 55_556, 50_000, 38_462])
