@@ -81,6 +81,7 @@ def _is_known(picture: bytes) -> bool:
         is_jpeg(picture)
         or picture.startswith((png_chunks.SIGNATURE, b"GIF87a", b"GIF89a"))
         or picture[8:12] == b"WEBP"
+        or is_avif(picture)
     )
 
 
