@@ -10,6 +10,8 @@ from datasets.errors import UnusableError
 # Larger than the largest sensor of a phone or camera (200 megapixels), smaller than what a
 # computer cannot hold: the header of a few hostile bytes may promise any size.
 MOST_PIXELS = 300_000_000
+# As many as four samples of 8 bits of the largest picture.
+_MOST_BYTES = 4 * MOST_PIXELS
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,6 +82,12 @@ def require_size(width: int, height: int) -> None:
     """Raise `UnusableError` unless a picture of this size may be decoded."""
     if width * height > MOST_PIXELS:
         raise UnusableError(f"more than {MOST_PIXELS // 10**6} million pixels")
+
+
+def require_samples(count: int) -> None:
+    """Raise `UnusableError` unless a picture may have so many bytes of samples."""
+    if count > _MOST_BYTES:
+        raise UnusableError(f"more than {_MOST_BYTES // 10**6} million bytes of samples")
 
 
 def turn_of(orientation: object) -> Image.Transpose | None:

@@ -24,12 +24,13 @@ from datasets.formats.png_chunks import (
     take_apart,
     with_header,
 )
-from datasets.stored import Stored, require_size, turn_of_exif
+from datasets.stored import Stored, require_samples, require_size, turn_of_exif
 
 Samples = NDArray[np.uint16]
 Brightness = NDArray[np.uint8]
 
 _PIXELS_AT_ONCE = 2**18
+_CHANNELS = {GREY: 1, RGB: 3, GREY_ALPHA: 2, RGB_ALPHA: 4}
 _RGB_IDENTITY, _FULL_RANGE = 0, 1
 
 
@@ -50,6 +51,7 @@ def read_png(data: bytes) -> Stored:
     require_size(header.width, header.height)
     colours = _colours(chunks)
     if header.depth == 16:
+        require_samples(2 * _CHANNELS[header.colour_type] * header.width * header.height)
         # Along sRGB's curve, 8 bits show all that an eye can tell apart; along others they do not.
         image = _sixteen_bits(chunks, _brightness(16, colours))
         if colours.space is not None:
@@ -172,10 +174,10 @@ def _sixteen_bits(chunks: PngChunks, brightness: Brightness) -> Image.Image:
     for top, samples in _sample_bands(chunks):
         colours = samples[..., :-1] if alpha else samples
         shown = brightness[colours]
-        if alpha:
+        if alpha and samples[..., -1].min() < 65535:
             opacity = samples[..., -1:] / np.float32(65535)
             shown = np.rint(255 + (shown - np.float32(255)) * opacity).astype(np.uint8)
-        elif clear is not None:
+        if clear is not None:
             shown[(colours == np.array(clear, np.uint16)).all(axis=-1)] = 255
         result.paste(Image.fromarray(shown[..., 0] if mode == "L" else shown), (0, top))
     return result
@@ -189,7 +191,7 @@ def _sample_bands(chunks: PngChunks) -> Iterator[tuple[int, Samples]]:
     header, picture = chunks.header, chunks.picture
     if header.colour_type == GREY:
         for top, (rows,) in _bands(_open(picture)):
-            yield top, rows.astype(np.uint16)[..., None]
+            yield top, rows[..., None]
     elif header.colour_type == GREY_ALPHA:
         # The same bytes as of four samples of 8 bits, filters included.
         disguised = with_header(picture, replace(header, depth=8, colour_type=RGB_ALPHA))
@@ -201,7 +203,8 @@ def _sample_bands(chunks: PngChunks) -> Iterator[tuple[int, Samples]]:
         # Read once as what they are, and once as if the lower byte came last: it is the upper then.
         images = (_open(picture), _open(picture, f"{raw};16L"))
         for top, (upper, lower) in _bands(*images):
-            yield top, upper.astype(np.uint16) * np.uint16(256) + lower
+            # Little-endian, whatever the processor is.
+            yield top, np.stack([lower, upper], axis=-1).view("<u2")[..., 0]
 
 
 def _open(picture: bytes, layout: str | None = None) -> Image.Image:

@@ -23,11 +23,10 @@ from datasets.formats.tiff_layout import (
     WHITE_IS_ZERO,
     Layout,
     find_layout,
-    require_bytes,
     require_pieces,
 )
 from datasets.formats.tiff_samples import SampleReader
-from datasets.stored import Stored, orientation_in_xmp, require_size, turn_of
+from datasets.stored import Stored, orientation_in_xmp, require_samples, require_size, turn_of
 
 Samples = NDArray[Any]
 Shown = NDArray[np.uint8]
@@ -55,7 +54,7 @@ def read_tiff(data: bytes) -> Stored:
     directory = read_directory(data)
     layout = find_layout(directory)
     require_size(layout.width, layout.height)
-    require_bytes(layout)
+    require_samples(layout.decoded_bytes)
     require_pieces(layout, directory, len(data))
     if layout.read_by_pillow:
         image = _by_pillow(data, directory, layout)

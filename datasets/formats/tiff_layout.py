@@ -25,8 +25,6 @@ _BITS = {
 }
 _SEPARATE = 2
 _KINDS = {UNSIGNED: "whole", SIGNED: "signed", FLOAT: "floating point"}
-# As many as four samples of 8 bits of the largest picture.
-_MOST_BYTES = 1_200_000_000
 # The largest picture in the smallest tiles has a million.
 _MOST_PIECES = 2**22
 _ROWS_IN_ALL = 2**32 - 1
@@ -90,6 +88,11 @@ class Layout:
         """Bytes in a row of a piece, once decompressed."""
         channels = 1 if self.separate else self.samples
         return -(-self.piece_width * channels * self.bits // 8)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes in all pieces, once decompressed."""
+        return self.planes * self.across * self.row_bytes * self.down * self.piece_height
 
     @property
     def tags_of_pieces(self) -> tuple[int, int]:
@@ -158,13 +161,6 @@ def find_layout(directory: Directory) -> Layout:
     )  # fmt: skip
     _refuse(layout, directory)
     return layout
-
-
-def require_bytes(layout: Layout) -> None:
-    """Raise `UnusableError` unless there is room for the samples of a picture."""
-    height = layout.down * layout.piece_height
-    if layout.planes * height * layout.across * layout.row_bytes > _MOST_BYTES:
-        raise UnusableError(f"more than {_MOST_BYTES // 10**6} million bytes of samples")
 
 
 def require_pieces(layout: Layout, directory: Directory, size: int) -> None:

@@ -3,6 +3,7 @@
 import struct
 import sys
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,9 +11,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from datasets import index
 from datasets.errors import UnusableError
 from datasets.formats.boxes import read_primary
+from datasets.formats.heif import NO_HEIC
 from datasets.framing import Framing, frame, upright
+from datasets.prepare import prepare
+from datasets.sources import open_source
 from tests.datasets.making import Pixels, file_bytes, noise
 from tests.datasets.test_colour import (
     DISPLAY_P3,
@@ -228,6 +233,27 @@ def test_without_its_package_the_reason_names_the_line_to_install(
     for brand in (b"heix", b"mif1", b"hevc", b"msf1"):
         with pytest.raises(UnusableError, match="pip install pillow-heif"):
             upright(data[:8] + brand + data[12:], 3)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_photographs_of_telephones_are_prepared_or_skipped_by_name(
+    installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "photo.HEIC").write_bytes(coded(soft(64, 64), "HEIC"))
+    (tmp_path / "pictures" / "a.avif").write_bytes(coded(soft(64, 64), "AVIF"))
+    (tmp_path / "pictures" / "b.png").write_bytes(file_bytes(soft(64, 64)))
+    if not installed:
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    source = open_source(str(tmp_path / "pictures"), resolution=32, channels=3, seed=0)
+    summary = prepare(
+        source, tmp_path / "made", framing=Framing(resolution=32), source_name="pictures",
+        held_out=0, seed=0, workers=1,
+    )  # fmt: skip
+    skipped = dict(index.read_skipped(tmp_path / "made" / "skipped.csv"))
+    assert skipped == ({} if installed else {"photo.HEIC": NO_HEIC})
+    used = {"photo.HEIC", "a.avif", "b.png"} - set(skipped)
+    assert set(summary.dataset.names) == used
 
 
 def test_without_its_decoder_avif_has_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from datasets.errors import UnusableError
 from datasets.framing import upright
-from tests.datasets.hand_made import Chunk, chunk, packed, png
+from tests.datasets.hand_made import PNG_SIGNATURE, Chunk, chunk, packed, png
 from tests.datasets.making import file_bytes, noise
 from tests.datasets.test_colour import (
     ADOBE_RGB,
@@ -393,6 +393,16 @@ def test_turned_wherever_it_is_told(way: str, after: bool) -> None:
     }[way]
     data = png(samples, 8, RGB, [] if after else [told], [told] if after else [])
     assert np.array_equal(shown(data), np.rot90(samples, -1))
+
+
+def test_limits_are_not_called_damage() -> None:
+    for size, bits, reason in (
+        ((20_000, 15_001), 8, "more than 300 million pixels"),
+        ((15_000, 15_000), 16, "more than 1200 million bytes of samples"),
+    ):
+        header = struct.pack(">IIBBBBB", *size, bits, RGB_ALPHA, 0, 0, 0)
+        with pytest.raises(UnusableError, match=reason):
+            upright(PNG_SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", b""), 3)
 
 
 def test_a_film_shows_its_first_picture() -> None:
