@@ -62,7 +62,8 @@ def is_high_dynamic_range(profile: bytes) -> bool:
         if len(entry) == 12 and entry[:4] == b"cicp":
             start = int.from_bytes(entry[4:8], "big")
             content = profile[start : start + 12]
-            return content[:4] == b"cicp" and content[9:10] in map(bytes, zip(_HDR_TRANSFERS))
+            # After its own name and four zeros: primaries, transfer, matrix, range.
+            return len(content) == 12 and content[9] in _HDR_TRANSFERS
     return False
 
 

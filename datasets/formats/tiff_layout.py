@@ -13,9 +13,9 @@ UNCOMPRESSED, PACKBITS = 1, 32773
 # Of these, any bytes come out as they went in: uncompressed, LZW, Deflate (twice), PackBits, LZMA,
 # Zstandard.
 _OF_BYTES = {UNCOMPRESSED, 5, 8, PACKBITS, 32946, 34925, 50000}
-# These make pictures of bytes: facsimile, JPEG (old and new), WebP.
-_OF_PICTURES = {2, 3, 4, 6, 7, 50001}
-_OLD_JPEG, _NEW_JPEG, _FACSIMILE = 6, 7, (2, 3, 4)
+# These make pictures of bytes: facsimile, JPEG (old and new), ThunderScan.
+_OF_PICTURES = {2, 3, 4, 6, 7, 32771, 32809}
+_OLD_JPEG, _FACSIMILE = 6, (2, 3, 4, 32771)
 _CMYK = 1
 _COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, PALETTE: 1, RGB: 3, INKS: 4, YCBCR: 3, LAB: 3}
 _BITS = {

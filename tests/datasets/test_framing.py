@@ -383,7 +383,8 @@ def test_settings_of_pillow_come_back_when_the_last_thread_is_done() -> None:
     # The first one is done, and the second at work.
     assert Image.MAX_IMAGE_PIXELS == ours != usual
     second.__exit__(None, None, None)
-    assert Image.MAX_IMAGE_PIXELS == usual
+    after = Image.MAX_IMAGE_PIXELS
+    assert after == usual
     assert warnings.filters == filters
 
 

@@ -263,6 +263,7 @@ def long(number: int) -> tuple[int, bytes]:
         (told(8, INKS, 4, tags={332: long(2)}), "colours that"),
         (told(16, RGB, 3, tags={258: shorts("<", [5, 6, 5])}), "differ in kind"),
         (told(8, 1, tags={259: long(34712)}), r"not known \(34712\)"),
+        (told(8, 1, tags={259: long(50001)}), r"not known \(50001\)"),
         (told(16, 1, tags={259: long(7)}), "compression not known"),
         (told(12, 1, compression=8, predictor=2), "predictor"),
         (Tiff(values(14, 4, 4, 1), 16, 1, format=2), "unclear range"),
@@ -292,6 +293,13 @@ def test_whatever_writes_them(compression: str, kind: str) -> None:
     image = Image.fromarray((pixels * np.float64(scale)).astype(kind))
     data = file_bytes(image, "TIFF", compression=compression)
     assert np.array_equal(upright(data, 1)[..., 0], pixels)
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("RGB", (200, 150, 60)), ("L", (90,) * 3)])
+def test_jpeg_inside(mode: str, colour: tuple[int, int, int]) -> None:
+    image = Image.new("RGB", (40, 30), colour).convert(mode)
+    data = file_bytes(image, "TIFF", compression="jpeg", quality=95)
+    assert np.abs(upright(data, 3)[20, 20] - np.array(colour, float)).max() <= 3
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt", "raw", "tiff_lzw"])
