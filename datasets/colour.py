@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
+from datasets.brightness import find_range, from_bits
+from datasets.colour_codes import HIGH_DYNAMIC_RANGE
 from datasets.errors import UnusableError
+from datasets.icc_profiles import is_high_dynamic_range
 
 # Printers' profiles have up to 3 MB.
-_MOST_PROFILE_BYTES = 8 * 2**20
+MOST_PROFILE_BYTES = 8 * 2**20
 # Converted at a time: a picture may have 300 million of them, and what is large for a moment takes
 # longer to be handed out by the system than to be computed.
 _PIXELS_AT_ONCE = 2**18
@@ -49,45 +53,82 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
     Args:
         image: mode RGB, L or CMYK.
-        profile: the ICC profile that came with it. One that is damaged, or meant for something
-            else, counts as none: then RGB is taken for sRGB.
+        profile: the ICC profile that came with it. One that is damaged, or that is for other
+            pictures than this one (a grey scale's in a coloured picture, an RGB space's in a grey
+            one, inks in light), counts as none: then RGB is taken for sRGB.
 
     Returns:
         Mode RGB.
+
+    Raises:
+        UnusableError: the profile is one of high dynamic range.
     """
     if profile is not None:
-        space, transform = _transform(profile)
-        mode = _MODE_OF_SPACE.get(space)
-        if transform is not None and (mode == "CMYK") == (image.mode == "CMYK"):
+        way = _way(profile)
+        if way.transform is not None and way.mode == image.mode:
             # What can be opened need not work: then too, it counts as none.
             with suppress(ImageCms.PyCMSError, ValueError):
-                return transform.apply(image.convert(mode))
+                return way.transform.apply(image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def fits(profile: bytes, mode: str) -> bool:
+    """Check whether a colour profile works, and is for pictures of mode RGB, L or CMYK."""
+    return _way(profile).mode == mode
+
+
+@dataclass(frozen=True)
+class _Way:
+    """The way from the colours of a profile to sRGB."""
+
+    mode: str | None = None
+    """Of the pictures that the profile is for; None where it is of no use."""
+    transform: ImageCms.ImageCmsTransform | None = None
+    """None where there is no way to go."""
+
+
 # A folder has pictures of a few cameras; each profile is held in memory.
-@lru_cache(maxsize=8)
-def _transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
-    """Give a profile's colour space and the way from there to sRGB, if there is one to go."""
-    if len(profile) > _MOST_PROFILE_BYTES:
-        return "", None
+@lru_cache(maxsize=16)
+def _way(profile: bytes) -> _Way:
+    if len(profile) > MOST_PROFILE_BYTES:
+        return _Way()
+    if is_high_dynamic_range(profile):
+        raise UnusableError(HIGH_DYNAMIC_RANGE)
     try:
         opened = ImageCms.ImageCmsProfile(BytesIO(profile))
-        space = opened.profile.xcolor_space.strip()
-        # Most photographs: to convert these would only add rounding errors.
-        if "sRGB" in (opened.profile.profile_description or ""):
-            return space, None
-        return space, ImageCms.buildTransform(
+        mode = _MODE_OF_SPACE[opened.profile.xcolor_space.strip()]
+        transform = ImageCms.buildTransform(
             opened,
             ImageCms.createProfile("sRGB"),
-            _MODE_OF_SPACE[space],
+            mode,
             "RGB",
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
+        # Most photographs: to convert these would only add rounding errors, and take time. What a
+        # profile is called does not tell: "Linear sRGB" is far from it.
+        return _Way(mode, None if _changes_nothing(transform, mode) else transform)
     except Exception:
         # Like decoders, the colour library raises whatever the damage leads to.
-        return "", None
+        return _Way()
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Check whether what comes out is what goes in, but for rounding."""
+    if mode == "CMYK":
+        return False
+    ramp = np.arange(256, dtype=np.uint8)
+    if mode == "L":
+        samples = ramp[None]
+        expected = np.repeat(samples[..., None], 3, axis=-1)
+    else:
+        # Every grey, every shade of the primaries and their mixtures, and a grid between them.
+        corners = np.array(np.meshgrid(*[[0, 1]] * 3)).reshape(3, -1).T
+        grid = np.array(np.meshgrid(*[np.arange(0, 256, 15)] * 3)).reshape(3, -1).T
+        shades = (ramp[:, None, None] * corners).reshape(-1, 3)
+        samples = expected = np.concatenate([shades, grid]).astype(np.uint8)[None]
+    result = np.asarray(transform.apply(Image.fromarray(samples)))
+    return bool(np.abs(result.astype(int) - expected).max() <= 1)
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
@@ -98,44 +139,36 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    result = Image.new("RGB", image.size)
+    # Grey stays grey: its profile, if it has one, is that of a grey scale.
+    grey = image.mode in ("1", "L", "LA", "La")
+    result = Image.new("L" if grey else "RGB", image.size)
     for top, band in _bands(image):
         # Through RGBA whatever the mode: there, Pillow applies palettes and transparent colours.
         # It knows no way there from La, but from LA.
         colours = (band.convert("LA") if band.mode == "La" else band).convert("RGBA")
         white = Image.new("RGBA", colours.size, "white")
-        result.paste(Image.alpha_composite(white, colours).convert("RGB"), (0, top))
+        result.paste(Image.alpha_composite(white, colours).convert(result.mode), (0, top))
     return result
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
     transparent = image.info.get("transparency")
+    # Pillow's own conversion clips at 255, which turns nearly every picture white.
+    brightness = from_bits(16)
     result = Image.new("L", image.size)
     for top, band in _bands(image):
-        numbers = np.asarray(band).astype(np.uint32)
-        # Pillow's own conversion clips at 255, which turns nearly every picture white. 65535 / 257
-        # is 255, and adding half of 257 rounds to the nearest.
-        grey = ((numbers + 128) // 257).astype(np.uint8)
+        samples = np.asarray(band).astype(np.uint16)
+        grey = brightness[samples]
         if isinstance(transparent, int):
-            grey[numbers == transparent] = 255
+            grey[samples == transparent] = 255
         result.paste(Image.fromarray(grey), (0, top))
     return result
 
 
 def _from_wide_numbers(image: Image.Image) -> Image.Image:
-    """Scale 32-bit numbers, whole or not, by the range that their largest one shows."""
-    # So that a number that is none (NaN) counts as out of range too: it is not kept in order.
-    least, most = np.inf, -np.inf
-    for _, band in _bands(image):
-        numbers = np.asarray(band)
-        least, most = np.minimum(least, numbers.min()), np.maximum(most, numbers.max())
-    if not (least >= 0 and most <= 65535):
-        raise UnusableError("brightness outside 0 to 65535")
-    factor = 1.0 if most <= 255 else 1 / 257
-    if image.mode == "F" and most <= 1:
-        factor = 255.0
+    """Scale 32-bit numbers, whole or not, by the range that all of them show."""
+    found = find_range(lambda: (np.asarray(band) for _, band in _bands(image)))
     result = Image.new("L", image.size)
     for top, band in _bands(image):
-        grey = np.rint(np.asarray(band).astype(np.float32) * np.float32(factor)).astype(np.uint8)
-        result.paste(Image.fromarray(grey), (0, top))
+        result.paste(Image.fromarray(found.to_8_bits(np.asarray(band))), (0, top))
     return result

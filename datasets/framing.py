@@ -1,55 +1,27 @@
 """From an image file of any kind to a square of pixels."""
 
-import logging
 import math
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
 from datasets.alignment import cut_out, face_square
-from datasets.colour import opaque, to_srgb
+from datasets.colour import to_srgb
+from datasets.decoding import decode, pillow_set_up
 from datasets.errors import UnusableError
 from datasets.resampling import lanczos
+from datasets.stored import Stored
 
 Pixels = NDArray[np.uint8]
 
-# The content decides, not the suffix. Formats that nobody photographs in stay shut: each is a
-# decoder that strangers' files would reach.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-# Larger than the largest sensor of a phone or camera (200 megapixels), smaller than what a
-# computer cannot hold: the header of a few hostile bytes may promise any size.
-_MOST_PIXELS = 300_000_000
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-_SIDEWAYS = (
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-)
 # A JPEG is decoded at 1/8, 1/4 or 1/2 where that leaves its square so many times larger than the
 # result. Then the two differ from what decoding it in full gives by less than two thirds of a step
 # of 255 on average, which docs/datasets.md tells more of. Smaller fractions need more: at 1/8, a
 # pixel is just the average of 8 × 8.
 _MARGINS = {8: 2.0, 4: 1.5, 2: 1.3}
-
-# Pillow logs what it also raises; without a handler, Python would print it between our lines.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -123,13 +95,13 @@ def frame(
     Raises:
         UnusableError: the picture cannot be read, is not large enough, or has no face.
     """
-    with _pillow_set_up():
+    with pillow_set_up():
         if framing.crop == "face":
-            stored = _decode(picture)
+            stored = decode(picture)
             square = _cut_face(stored.upright(), framing, face)
         else:
             crop = framing.crop
-            stored = _decode(picture, lambda width, height: reduction(width, height, framing))
+            stored = decode(picture, lambda width, height: reduction(width, height, framing))
             square = _cut_square(stored, framing, crop)
         # Colours last, where there are the fewest pixels.
         square = to_srgb(square, stored.profile)
@@ -152,8 +124,8 @@ def upright(picture: bytes, channels: int) -> Pixels:
     Raises:
         UnusableError: the picture cannot be read.
     """
-    with _pillow_set_up():
-        stored = _decode(picture)
+    with pillow_set_up():
+        stored = decode(picture)
         image = to_srgb(stored.upright(), stored.profile)
         if channels == 1:
             image = image.convert("L")
@@ -197,7 +169,7 @@ def _cut_face(
     return cut_out(image, square, framing.resolution)
 
 
-def _cut_square(stored: "_Stored", framing: Framing, crop: UnturnedCrop) -> Image.Image:
+def _cut_square(stored: Stored, framing: Framing, crop: UnturnedCrop) -> Image.Image:
     left, top, size = _square(crop, *stored.upright_size)
     _require_size(size, framing)
     left, top = stored.place(left, top, size)
@@ -253,108 +225,3 @@ def _square(crop: UnturnedCrop, width: int, height: int) -> tuple[int, int, int]
         return crop.x, crop.y, crop.size
     size = min(width, height)
     return (width - size) // 2, (height - size) // 2 if crop == "centre" else 0, size
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A picture as it was decoded: perhaps not upright, and perhaps at a fraction of its size."""
-
-    image: Image.Image
-    """Mode RGB, L or CMYK."""
-    size: tuple[int, int]
-    """Width and height of the whole picture, before any reduction."""
-    reduction: int = 1
-    """A pixel of `image` stands for so many, squared, of the whole picture."""
-    turn: Image.Transpose | None = None
-    """What makes it upright."""
-    profile: bytes | None = None
-    """Its colour profile."""
-
-    def upright(self) -> Image.Image:
-        return self.image if self.turn is None else self.image.transpose(self.turn)
-
-    @property
-    def upright_size(self) -> tuple[int, int]:
-        width, height = self.size
-        return (height, width) if self.turn in _SIDEWAYS else (width, height)
-
-    def place(self, left: int, top: int, size: int) -> tuple[int, int]:
-        """Find left and top of a square of the whole upright picture in the one that is stored."""
-        right, bottom = self.size[0] - size, self.size[1] - size
-        match self.turn:
-            case Image.Transpose.FLIP_LEFT_RIGHT:
-                return right - left, top
-            case Image.Transpose.ROTATE_180:
-                return right - left, bottom - top
-            case Image.Transpose.FLIP_TOP_BOTTOM:
-                return left, bottom - top
-            case Image.Transpose.TRANSPOSE:
-                return top, left
-            case Image.Transpose.ROTATE_270:
-                return top, bottom - left
-            case Image.Transpose.TRANSVERSE:
-                return right - top, bottom - left
-            case Image.Transpose.ROTATE_90:
-                return right - top, left
-            case _:
-                return left, top
-
-
-def _decode(
-    picture: bytes | Pixels, choose: Callable[[int, int], int] = lambda width, height: 1
-) -> _Stored:
-    """Decode a picture, a JPEG at the fraction of its size that `choose` gives for its size."""
-    if not isinstance(picture, bytes):
-        grey = picture.shape[-1] == 1
-        whole = Image.fromarray(picture[..., 0] if grey else picture)
-        return _Stored(whole, whole.size)
-    try:
-        with Image.open(BytesIO(picture), formats=_FORMATS) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise Image.DecompressionBombError
-            size, reduction = image.size, choose(*image.size)
-            if reduction > 1:
-                # Only decoders of JPEG can, and answer with the size as it would be if whole.
-                width, height = (max(1, edge // reduction) for edge in size)
-                answer = image.draft(None, (width, height))
-                reduction = 1 if answer is None else round(size[0] / answer[1][2])
-            image.load()
-            profile = image.info.get("icc_profile")
-            # In a TIFF file, a stranger may put a number there.
-            profile = profile if isinstance(profile, bytes) else None
-            return _Stored(opaque(image), size, reduction, _turn(image), profile or None)
-    except UnusableError:
-        raise
-    except UnidentifiedImageError:
-        raise UnusableError("not a picture of a known format") from None
-    except Image.DecompressionBombError:
-        raise UnusableError(f"more than {_MOST_PIXELS // 10**6} million pixels") from None
-    except MemoryError:
-        raise UnusableError("needs more memory than there is") from None
-    except Exception:
-        # On damaged files, decoders raise whatever the damage happens to lead to: OSError,
-        # ValueError, SyntaxError, struct.error, KeyError … No list of them would be complete, and
-        # one bad file must not end the work on a hundred thousand good ones.
-        raise UnusableError("damaged or cut short") from None
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    try:
-        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:
-        # Whatever a camera wrote beside a picture, the picture itself has been decoded.
-        return None
-
-
-@contextmanager
-def _pillow_set_up() -> Iterator[None]:
-    """Set Pillow's limit on the size of a picture to ours, and silence its warnings."""
-    usual = Image.MAX_IMAGE_PIXELS
-    # Pillow refuses at twice its limit; up to that it would only warn.
-    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = usual

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -398,10 +399,12 @@ def _landmarks(source: Source) -> list[tuple[str, FacePoints]]:
 def _versions(detector: Detector | None) -> dict[str, str]:
     """Versions of all that decodes, converts and resamples, and finds faces."""
     versions = {"pillow": PIL.__version__, "numpy": np.__version__}
-    for name in ("libjpeg_turbo", "webp", "libtiff", "littlecms2"):
+    for name in ("libjpeg_turbo", "webp", "avif", "libtiff", "littlecms2"):
         version = features.version(name)
         if version is not None:
             versions[name] = version
+    with suppress(metadata.PackageNotFoundError):
+        versions["pillow-heif"] = metadata.version("pillow-heif")
     if detector is not None:
         versions |= detector.versions
     return versions

@@ -221,3 +221,28 @@ def test_large_squares_are_reduced_without_a_shift() -> None:
     crop = np.asarray(cut_out(Image.fromarray(picture), face_square(points), 64))
     for place in in_crop(points, 64):
         assert np.abs(spot_near(crop, place, 5) - place).max() < 0.1
+
+
+@pytest.mark.parametrize("times", [2.0, 3.5, 4.5])
+@pytest.mark.parametrize("degrees", [23, -40])
+def test_fine_stripes_keep_their_contrast(times: float, degrees: float) -> None:
+    """Three eighths of a period in each pixel of the result, which it can show in full."""
+    resolution, periods = 64, 24
+    # Aslant in the crop, where the filters of both directions pass them.
+    direction = np.exp(1j * np.deg2rad(degrees + 47))
+    points = a_face(300 + 290j, times * resolution / 4, degrees)
+    centre, x, y = paper_corners(points)
+    frequency = 2 * np.pi * periods / (2 * abs(x))
+
+    def phases(places: NDArray[np.complex128]) -> NDArray[np.float64]:
+        return np.asarray(frequency * (places * direction.conjugate()).real, np.float64)
+
+    rows, columns = np.indices((600, 620)) + 0.5
+    stripes = np.rint(127.5 + 100 * np.sin(phases(columns + 1j * rows))).astype(np.uint8)
+    crop = frame(stripes[..., None], Framing(resolution=resolution, crop="face"), points)[..., 0]
+    down, across = 2 * (np.indices((resolution, resolution)) + 0.5) / resolution - 1
+    expected = phases(centre + across * x + down * y)
+    waves = np.stack([np.sin(expected), np.cos(expected), np.ones_like(expected)], axis=-1)
+    sine, cosine, _ = np.linalg.lstsq(waves.reshape(-1, 3), crop.ravel(), rcond=None)[0]
+    assert 0.97 < np.hypot(sine, cosine) / 100 < 1.1
+    assert abs(np.arctan2(cosine, sine)) < 0.03

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.colour import to_srgb
-from datasets.framing import Framing, frame
-from tests.datasets.making import file_bytes
+from datasets.framing import Framing, frame, upright
+from tests.datasets.making import file_bytes, noise
 
 Numbers = NDArray[np.float64]
 
@@ -62,25 +62,65 @@ def fixed(number: float) -> bytes:
     return struct.pack(">i", round(number * 65536))
 
 
+def curve(gamma: float | None) -> bytes:
+    if gamma is None:
+        samples = np.rint(65535 * decode_srgb(np.linspace(0, 1, 4096))).astype(">u2").tobytes()
+        return b"curv" + bytes(4) + struct.pack(">I", 4096) + samples
+    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+
+
 def profile(
-    primaries: tuple[tuple[float, float], ...], gamma: float | None, *, space: bytes = b"RGB "
+    primaries: tuple[tuple[float, float], ...],
+    gamma: float | None,
+    *,
+    space: bytes = b"RGB ",
+    name: bytes = b"a test",
 ) -> bytes:
     """A colour profile (ICC.1:2001) of three primaries; gamma None is the curve of sRGB."""
     matrix = to_d50(primaries)
-    if gamma is None:
-        curve = np.rint(65535 * decode_srgb(np.linspace(0, 1, 4096))).astype(">u2").tobytes()
-        response = b"curv" + bytes(4) + struct.pack(">I", 4096) + curve
-    else:
-        response = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
-    name = b"a test\0"
+    tags = {
+        letter + b"XYZ": b"XYZ " + bytes(4) + b"".join(map(fixed, matrix[:, column]))
+        for column, letter in enumerate((b"r", b"g", b"b"))
+    }
+    tags |= {letter + b"TRC": curve(gamma) for letter in (b"r", b"g", b"b")}
+    return profile_of_tags(tags, space=space, name=name)
+
+
+def grey_profile(gamma: float | None, name: bytes = b"a test") -> bytes:
+    return profile_of_tags({b"kTRC": curve(gamma)}, space=b"GRAY", name=name)
+
+
+def tabled_profile(bands: int, black: float) -> bytes:
+    """A profile of greys with a table: L* goes from `black` to 100 with light, or without ink."""
+    corners = np.indices([2] * bands).reshape(bands, -1).T
+    corners = 1 - corners if bands == 4 else corners
+    lightness = black + (100 - black) * corners.mean(axis=1)
+    # As 16 bits, L* is 652.8 times as large, and no colour is 128 times 256.
+    grid = np.stack([652.8 * lightness, *[np.full(len(corners), 128 * 256.0)] * 2], axis=1)
+    straight = struct.pack(">2H", 0, 65535)
+    table = (
+        b"mft2" + bytes(4) + bytes([bands, 3, 2, 0])
+        + b"".join(map(fixed, np.eye(3).ravel())) + struct.pack(">2H", 2, 2)
+        + straight * bands + np.rint(grid).astype(">u2").tobytes() + straight * 3
+    )  # fmt: skip
+    space = {3: b"RGB ", 4: b"CMYK"}[bands]
+    tags = {b"A2B0": table, b"A2B1": table}
+    return profile_of_tags(tags, space=space, connection=b"Lab ", kind=b"scnr")
+
+
+def profile_of_tags(
+    tags: dict[bytes, bytes],
+    *,
+    space: bytes,
+    connection: bytes = b"XYZ ",
+    kind: bytes = b"mntr",
+    name: bytes = b"a test",
+) -> bytes:
+    name += b"\0"
     tags = {
         b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name)) + name + bytes(78),
         b"wtpt": b"XYZ " + bytes(4) + b"".join(map(fixed, D50)),
-        **{
-            letter + b"XYZ": b"XYZ " + bytes(4) + b"".join(map(fixed, matrix[:, column]))
-            for column, letter in enumerate((b"r", b"g", b"b"))
-        },
-        **{letter + b"TRC": response for letter in (b"r", b"g", b"b")},
+        **tags,
     }
     table, data = b"", b""
     start = 128 + 4 + 12 * len(tags)
@@ -88,8 +128,8 @@ def profile(
         table += tag + struct.pack(">II", start + len(data), len(content))
         data += content + bytes(-len(content) % 4)
     body = struct.pack(">I", len(tags)) + table + data
-    header = struct.pack(">I4s4s4s4s4s12s4s", 128 + len(body), b"", b"\2\x20\0\0", b"mntr", space,
-                         b"XYZ ", bytes(12), b"acsp")  # fmt: skip
+    header = struct.pack(">I4s4s4s4s4s12s4s", 128 + len(body), b"", b"\2\x20\0\0", kind, space,
+                         connection, bytes(12), b"acsp")  # fmt: skip
     return header + bytes(28) + b"".join(map(fixed, D50)) + bytes(48) + body
 
 
@@ -193,3 +233,121 @@ def test_a_profile_that_fails_at_work_counts_as_none(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ImageCms.ImageCmsTransform, "apply", fail)
     image = plain("RGB", (200, 60, 40))
     assert to_srgb(image, profile(ADOBE_RGB, 2.0)).getpixel((0, 0)) == (200, 60, 40)
+
+
+SRGB_NAMES = [b"sRGB IEC61966-2.1", b"GIMP built-in Linear sRGB", b"sRGB", b"Camera RGB", b""]
+
+
+@pytest.mark.parametrize("name", SRGB_NAMES)
+@pytest.mark.parametrize("gamma", [1.0, 1.8])
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG"])
+def test_the_name_of_a_profile_tells_nothing(name: bytes, gamma: float, format: str) -> None:
+    colour = (55, 90, 120)
+    expected = 255 * encode_srgb((np.array(colour) / 255) ** gamma)
+    options = OPTIONS.get(format, {})
+    made = profile(SRGB, gamma, name=name)
+    result = framed(plain("RGB", colour), format, icc_profile=made, **options)
+    assert np.abs(result - expected).max() <= (4 if format == "JPEG" else 1)
+
+
+@pytest.mark.parametrize("name", SRGB_NAMES)
+def test_what_is_srgb_by_any_name_keeps_every_bit(name: bytes) -> None:
+    pixels = noise(8, 8, 3)
+    data = file_bytes(pixels, icc_profile=profile(SRGB, None, name=name))
+    assert np.array_equal(frame(data, Framing(resolution=8)), pixels)
+    grey = noise(8, 8)
+    data = file_bytes(grey, icc_profile=grey_profile(None, name))
+    assert np.array_equal(frame(data, Framing(resolution=8, channels=1))[..., 0], grey)
+
+
+def test_a_profile_that_differs_in_one_corner_is_followed() -> None:
+    # sRGB, but for its blue.
+    primaries = (*SRGB[:2], (0.15, 0.09))
+    expected = srgb_of_xyz(to_d50(primaries) @ decode_srgb(np.array((30, 40, 250)) / 255))
+    made = profile(primaries, None, name=b"sRGB IEC61966-2.1")
+    result = framed(plain("RGB", (30, 40, 250)), "PNG", icc_profile=made)
+    assert np.abs(result - expected).max() <= 1
+    assert np.abs(result - (30, 40, 250)).max() > 10
+
+
+PROFILES = {
+    "L": grey_profile(1.0, b"Dot Gain 20%"),
+    "RGB": profile(ADOBE_RGB, 563 / 256),
+    "CMYK": tabled_profile(4, 10),
+}
+FORMATS = {"L": ("PNG", "TIFF", "JPEG"), "RGB": ("PNG", "TIFF", "JPEG", "WEBP"),
+           "CMYK": ("TIFF", "JPEG")}  # fmt: skip
+
+
+OPTIONS: dict[str, dict[str, object]] = {
+    "JPEG": {"quality": 100, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+@pytest.mark.parametrize(("mode", "format"), [(m, f) for m in FORMATS for f in FORMATS[m]])
+def test_a_profile_for_other_pictures_counts_as_none(mode: str, format: str, kind: str) -> None:
+    colour = {"L": (90,), "RGB": (200, 60, 60), "CMYK": (20, 90, 120, 10)}[mode]
+    options = OPTIONS.get(format, {})
+    image = plain(mode, colour)
+    without = framed(image, format, **options)
+    result = framed(image, format, icc_profile=PROFILES[kind], **options)
+    assert np.array_equal(result, without) == (kind != mode)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "I;16"])
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_the_profile_of_a_grey_scale_is_followed(mode: str, format: str) -> None:
+    numbers = np.full((8, 8), 255 if mode == "1" else 55, np.uint8)
+    if mode == "I;16":
+        image = Image.fromarray(numbers.astype(np.uint16) * 257)
+    else:
+        image = Image.fromarray(numbers).convert(mode)
+    value = 255 if mode == "1" else 55
+    expected = 255 * encode_srgb(np.array(value / 255))
+    result = framed(image, format, icc_profile=grey_profile(1.0))
+    assert np.abs(result - expected).max() <= 1
+
+
+def test_grey_that_is_half_transparent_has_its_profile_too() -> None:
+    # On white as it is stored, then as its profile has it.
+    image = Image.new("LA", (8, 8), (0, 128))
+    result = framed(image, "PNG", icc_profile=grey_profile(1.0))
+    assert np.abs(result - 255 * encode_srgb(np.array(127 / 255))).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_the_darkest_of_a_profile_is_black(mode: str) -> None:
+    """Black point compensation: XYZ is stretched so that the darkest is 0, and white stays."""
+    made = tabled_profile(len(mode), black=20)
+    darkest = ((20 + 16) / 116) ** 3
+    for sample in (0, 64, 128, 255):
+        light = 255 - sample if mode == "CMYK" else sample
+        lightness = 20 + 80 * light / 255
+        stretched = (((lightness + 16) / 116) ** 3 - darkest) / (1 - darkest)
+        expected = 255 * encode_srgb(np.array(stretched))
+        result = framed(plain(mode, (sample,) * len(mode)), "TIFF", icc_profile=made)
+        assert np.abs(result - expected).max() <= 1
+
+
+def test_grey_is_the_luminance_of_what_a_screen_shows() -> None:
+    for primaries, gamma in ((SRGB, 1.0), (ADOBE_RGB, 563 / 256)):
+        for colour in ((200, 60, 40), (20, 90, 160)):
+            linear = to_d50(primaries) @ (np.array(colour) / 255) ** gamma
+            expected = srgb_of_xyz(linear) @ (0.299, 0.587, 0.114)
+            data = file_bytes(plain("RGB", colour), icc_profile=profile(primaries, gamma))
+            result = frame(data, Framing(resolution=8, channels=1))
+            assert result.shape == (8, 8, 1)
+            assert np.abs(result - expected).max() <= 1.5
+            assert np.abs(upright(data, 1) - expected).max() <= 1.5
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "WEBP"])
+def test_a_profile_of_megabytes_costs_no_picture(format: str) -> None:
+    large = profile(DISPLAY_P3, None) + np.random.default_rng(0).bytes(3 * 2**20)
+    large = struct.pack(">I", len(large)) + large[4:]
+    image = plain("RGB", (200, 60, 60))
+    result = framed(image, format, icc_profile=large, **OPTIONS.get(format, {}))
+    expected = srgb_of_xyz(to_d50(DISPLAY_P3) @ decode_srgb(np.array((200, 60, 60)) / 255))
+    assert np.abs(result - expected).max() <= (2 if format == "JPEG" else 1)

@@ -1,6 +1,7 @@
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.colour import opaque, to_srgb
+from datasets.decoding import pillow_set_up
 from datasets.errors import UnusableError
 from datasets.framing import Box, Crop, Framing, frame, parse_crop, reduction
 from tests.datasets.making import Pixels, file_bytes, noise
@@ -370,6 +372,20 @@ def test_nothing_of_pillow_is_changed_for_others(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UnusableError):
         frame(b"x", Framing(resolution=8))
     assert Image.MAX_IMAGE_PIXELS == 12345
+
+
+def test_settings_of_pillow_come_back_when_the_last_thread_is_done() -> None:
+    usual, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    first, second = pillow_set_up(), pillow_set_up()
+    with first:
+        ours = Image.MAX_IMAGE_PIXELS
+        second.__enter__()
+    # The first one is done, and the second at work.
+    assert Image.MAX_IMAGE_PIXELS == ours != usual
+    second.__exit__(None, None, None)
+    after = Image.MAX_IMAGE_PIXELS
+    assert after == usual
+    assert warnings.filters == filters
 
 
 @pytest.mark.parametrize("text", ["centre", "top", "face", "0,0,1", "25,57,128"])

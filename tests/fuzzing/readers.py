@@ -27,7 +27,7 @@ from progan.errors import ProganError
 from progan.training import Trainer
 from tests.datasets.making import file_bytes, noise, write_dataset
 from tests.datasets.sources import making
-from tests.fuzzing import layers
+from tests.fuzzing import layers, odd_pictures
 from tests.fuzzing.layers import Layer
 from tests.progan import official_form
 from tests.progan.making import Patterns, small_config
@@ -55,6 +55,7 @@ _IMAGE_WORDS = (
     *(b"IHDR", b"IDAT", b"IEND", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"zTXt"),
     *(b"\xff\xd8", b"\xff\xda", b"\xff\xc0", b"\xff\xc2", b"\xff\xc4", b"\xff\xdb", b"\xff\xe1"),
     *(b"RIFF", b"WEBP", b"VP8 ", b"VP8L", b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"EXIF", b"ICCP"),
+    *(b"cICP", b"gAMA", b"cHRM", b"iTXt", b"ftyp", b"meta", b"iprp", b"ipco", b"ipma", b"colrnclx"),
     *(b"GIF89a", b"\x2c", b"\x21\xf9", b"BM", b"II*\0", b"MM\0*", b"Exif\0\0", b"ICC_PROFILE\0"),
 )
 
@@ -373,6 +374,7 @@ def _make_pictures(place: Path) -> None:
     files["film"] = file_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:])
     files["film-webp"] = file_bytes(photo, "WEBP", save_all=True, append_images=[photo])
     files["film-png"] = file_bytes(photo, "PNG", save_all=True, append_images=[photo])
+    files |= odd_pictures.made_by_hand()
     for name, data in files.items():
         (place / name).mkdir(parents=True)
         end = ".png" if data[:4] == b"\x89PNG" else ""
