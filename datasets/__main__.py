@@ -252,6 +252,9 @@ def prepare(
         f"({rate(made.count, summary.seconds)} pictures/s)"
     )
     _print_counts(made)
+    mirror = made.measure_mirror_difference()
+    if mirror.lopsided:
+        _print("mirror image", f"{mirror.sentence()}.")
     _print_skipped(summary.skipped)
 
 
@@ -279,6 +282,7 @@ def describe(dataset: Path, sheet: Path | None) -> None:
     _print("channels", "3 (colour)" if opened.channels == 3 else "1 (grey)")
     _print_counts(opened)
     _print_skipped(Counter(reason for _, reason in index.read_skipped(dataset / SKIPPED_NAME)))
+    _print("mirror image", f"{opened.measure_mirror_difference().sentence()}.")
     _print("source", described.source)
     _print("framing", _words(described.framing))
     if described.choices:
