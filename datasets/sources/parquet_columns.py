@@ -139,11 +139,14 @@ class Kept:
         self._lock = threading.Lock()
         self._groups: OrderedDict[tuple[File, int, str], list[bytes | None]] = OrderedDict()
         self._bytes = 0
+        # To read one again for each of its rows would take hours, to no avail.
+        self._damaged: set[tuple[File, int, str]] = set()
 
     def forget(self) -> None:
         """Forget all row groups and tables of contents."""
         with self._lock:
             self._groups.clear()
+            self._damaged.clear()
             self._bytes = 0
         _open.cache_clear()
 
@@ -157,8 +160,14 @@ class Kept:
         key = file, group, path
         # One at a time, or threads would unpack the same row group at once.
         with self._lock:
+            if key in self._damaged:
+                raise DamagedError("damaged, as was seen before")
             if key not in self._groups:
-                self._add(key)
+                try:
+                    self._add(key)
+                except DamagedError:
+                    self._damaged.add(key)
+                    raise
             self._groups.move_to_end(key)
             values = self._groups[key]
         if row >= len(values):
