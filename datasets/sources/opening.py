@@ -13,7 +13,7 @@ from datasets.sources.faces import Faces
 from datasets.sources.files import File, LocalFile
 from datasets.sources.folders import open_folder
 from datasets.sources.landmarks import find_faces
-from datasets.sources.parquet_columns import MARK as PARQUET_MARK
+from datasets.sources.parquet_layout import MARK as PARQUET_MARK
 from datasets.sources.shards import kind_of_shards, shards_in
 from datasets.sources.source import Annotated, Source
 from datasets.sources.tars import open_tar

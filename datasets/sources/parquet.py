@@ -21,10 +21,10 @@ from datasets.sources.parquet_columns import (
     DamagedError,
     Kept,
     kind_of,
-    row_groups,
     rows,
-    schema_of,
+    table_of,
 )
+from datasets.sources.parquet_layout import Chunk
 from datasets.sources.source import MOST_BYTES, MOST_PICTURES, Source
 from datasets.sources.tfrecords import numbered_classes
 
@@ -55,13 +55,10 @@ class Parquet(Source):
 
     names: tuple[str, ...]
     """Their names in the files; or numbers, behind the name of the file if it is not alone."""
-    files: tuple[File, ...]
-    """The files."""
-    columns: tuple[Columns, ...]
-    """What is in each."""
-    groups: NDArray[np.int64]
-    """For each row group: number of its file, its own number there, and its first picture: [G, 3].
-    """
+    chunks: tuple[Chunk, ...]
+    """Where they lie: of each row group, the column that holds them."""
+    firsts: NDArray[np.int64]
+    """Number of the first picture in each row group."""
     labels: "Labels | None"
     """The classes, where there is a column of them in every file; read when they are asked for."""
 
@@ -72,11 +69,9 @@ class Parquet(Source):
             UnusableError: it is too large or none, or its row group is damaged.
             SourceLostError: the file cannot be read.
         """
-        place = int(np.searchsorted(self.groups[:, 2], item, side="right")) - 1
-        file, group, first = self.groups[place].tolist()
-        path = self.columns[file].pictures
+        place = int(np.searchsorted(self.firsts, item, side="right")) - 1
         try:
-            data = _KEPT.row(self.files[file], group, path, item - first)
+            data = _KEPT.row(self.chunks[place], item - int(self.firsts[place]))
         except DamagedError:
             raise UnusableError("damaged in its Parquet file") from None
         if data is None:
@@ -90,15 +85,11 @@ class Parquet(Source):
 class Labels(LateLabels):
     """The classes of the pictures in some files, read when the first is asked for."""
 
-    files: tuple[File, ...]
+    tables: tuple["_Table", ...]
     """The files."""
-    columns: tuple[Columns, ...]
-    """What is in each."""
-    counts: tuple[tuple[int, ...], ...]
-    """Rows of each row group of each file."""
 
     def __len__(self) -> int:
-        return sum(map(sum, self.counts))
+        return sum(table.count for table in self.tables)
 
     def read(self) -> list[str | None]:
         """Read the column of every file.
@@ -109,16 +100,54 @@ class Labels(LateLabels):
         return _named(list(self._values()))
 
     def _values(self) -> Iterator[int | str | None]:
-        for file, columns, counts in zip(self.files, self.columns, self.counts, strict=True):
-            assert columns.classes is not None
-            names = columns.class_names
-            for value in _column(file, columns.classes, counts):
+        for table in self.tables:
+            assert table.columns.classes is not None
+            names = table.columns.class_names
+            for value in table.values(table.columns.classes):
                 if names is not None and isinstance(value, int):
                     yield names[value] if 0 <= value < len(names) else None
                 elif isinstance(value, str):
                     yield value if 0 < len(value) <= _LONGEST_NAME else None
                 else:  # Truth values are numbers, too; below zero are the hub's unknown ones.
                     yield value if isinstance(value, int) and 0 <= value < 2**31 else None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A file and what is in it."""
+
+    name: str
+    file: File
+    columns: Columns
+    groups: tuple[dict[str, Chunk], ...]
+
+    @property
+    def pictures(self) -> list[Chunk]:
+        """Where the pictures lie."""
+        return [group[self.columns.pictures] for group in self.groups]
+
+    @property
+    def count(self) -> int:
+        """How many rows it has."""
+        return sum(chunk.rows for chunk in self.pictures)
+
+    def values(self, path: str) -> Iterator[object]:
+        """Read a column of numbers or words as a whole.
+
+        Raises:
+            DatasetError: it is damaged.
+        """
+        for group in self.groups:
+            found = 0
+            try:
+                for value in rows(group[path]):
+                    found += 1
+                    # Kept until all are read.
+                    yield value if not isinstance(value, str) else value[: _LONGEST_NAME + 1]
+            except (DamagedError, KeyError):
+                found = -1
+            if found != group[self.columns.pictures].rows:
+                raise DatasetError(f"{self.file.name} is damaged: its column {path} is unreadable.")
 
 
 def open_parquet(shards: Sequence[tuple[str, File]], place: str) -> Parquet:
@@ -133,35 +162,40 @@ def open_parquet(shards: Sequence[tuple[str, File]], place: str) -> Parquet:
         DatasetError: one is no Parquet file, is damaged, has no column of pictures or several, or
             keeps too many of them together; or pyarrow is missing.
     """
-    files = tuple(file for _, file in shards)
     _KEPT.forget()  # Files of these names may have been others.
-    columns: list[Columns] = []
-    counts: list[tuple[int, ...]] = []
-    groups: list[tuple[int, int, int]] = []
+    tables: list[_Table] = []
     total = 0
-    with progress(f"Listing {place}", total=len(files), unit="files") as bar:
-        for number, file in enumerate(files):
-            columns.append(_columns(schema_of(file), file.name))
-            counts.append(_rows_of_groups(file, columns[-1].pictures))
-            for group, count in enumerate(counts[-1]):
-                if count:
-                    groups.append((number, group, total))
-                total += count
+    with progress(f"Listing {place}", total=len(shards), unit="files") as bar:
+        for name, file in shards:
+            tables.append(_table(name, file))
+            total += tables[-1].count
             if total > MOST_PICTURES:
                 raise DatasetError(f"{place} has more than {MOST_PICTURES} rows.")
             bar.advance()
-    if not total:
+    chunks = [chunk for table in tables for chunk in table.pictures if chunk.rows]
+    if not chunks:
         raise DatasetError(f"{place} holds no pictures: its Parquet files have no rows.")
+    firsts = np.cumsum([0, *(chunk.rows for chunk in chunks)])[:-1]
     labels = None
-    if all(found.classes is not None for found in columns):
-        labels = Labels(files, tuple(columns), tuple(counts))
-    return Parquet(
-        _names(shards, columns, counts),
-        files,
-        tuple(columns),
-        np.array(groups, np.int64),
-        labels,
-    )
+    if all(table.columns.classes is not None for table in tables):
+        labels = Labels(tuple(tables))
+    return Parquet(_names(tables), tuple(chunks), firsts, labels)
+
+
+def _table(name: str, file: File) -> _Table:
+    groups, schema = table_of(file)
+    columns = _columns(schema, file.name)
+    if not all(columns.pictures in group for group in groups):
+        raise DatasetError(f"{file.name} is damaged: a row group is without {columns.pictures}.")
+    for chunk in (group[columns.pictures] for group in groups):
+        if chunk.unpacked > MOST_GROUP_BYTES:
+            raise DatasetError(
+                f"{file.name} keeps {chunk.rows} pictures of {chunk.unpacked / 1e9:.1f} GB in one "
+                "row group, which would have to be read for each of them; write it again in "
+                "smaller ones, such as with pyarrow.parquet.write_table(table, file, "
+                "row_group_size=100)."
+            )
+    return _Table(name, file, columns, tuple(groups))
 
 
 def _columns(schema: Any, place: str) -> Columns:
@@ -236,62 +270,25 @@ def _class_names(feature: object) -> tuple[str, ...] | None:
     return tuple(names) if len(set(names)) == len(names) else None
 
 
-def _rows_of_groups(file: File, path: str) -> tuple[int, ...]:
-    """Count the rows of each row group, and refuse those that could not be read in parts."""
-    groups = row_groups(file, path)
-    for count, size in groups:
-        if size > MOST_GROUP_BYTES:
-            raise DatasetError(
-                f"{file.name} keeps {count} pictures of {size / 1e9:.1f} GB in one row group, "
-                "which would have to be read for each of them; write it again in smaller ones, "
-                "such as with pyarrow.parquet.write_table(table, file, row_group_size=100)."
-            )
-    return tuple(count for count, _ in groups)
-
-
-def _names(
-    shards: Sequence[tuple[str, File]],
-    columns: Sequence[Columns],
-    counts: Sequence[tuple[int, ...]],
-) -> tuple[str, ...]:
+def _names(tables: Sequence[_Table]) -> tuple[str, ...]:
     """Name the pictures as the files do, where that names each of them, or else by numbers."""
-    if all(found.names is not None for found in columns):
-        told: list[str] = []
-        for (_, file), found, rows_of in zip(shards, columns, counts, strict=True):
-            told += [
-                value if isinstance(value, str) else ""
-                for value in _column(file, found.names or "", rows_of)
-            ]
+    if all(table.columns.names is not None for table in tables):
+        told = [
+            value if isinstance(value, str) else ""
+            for table in tables
+            for value in table.values(table.columns.names or "")
+        ]
         if len(set(told)) == len(told) and all(map(_is_name, told)):
             return tuple(told)
     numbered: list[str] = []
-    for (own_name, _), rows_of in zip(shards, counts, strict=True):
-        prefix = f"{own_name}/" if own_name else ""
-        numbered += [f"{prefix}{number:08d}" for number in range(sum(rows_of))]
+    for table in tables:
+        prefix = f"{table.name}/" if table.name else ""
+        numbered += [f"{prefix}{number:08d}" for number in range(table.count)]
     return tuple(numbered)
 
 
 def _is_name(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_NAME and text.isprintable()
-
-
-def _column(file: File, path: str, counts: Sequence[int]) -> Iterator[object]:
-    """Read a column of numbers or words as a whole.
-
-    Raises:
-        DatasetError: it is damaged.
-    """
-    for group, count in enumerate(counts):
-        found = 0
-        try:
-            for value in rows(file, group, path):
-                found += 1
-                # Kept until all are read.
-                yield value if not isinstance(value, str) else value[: _LONGEST_NAME + 1]
-        except DamagedError:
-            found = -1
-        if found != count:
-            raise DatasetError(f"{file.name} is damaged: its column {path} cannot be read.")
 
 
 def _named(values: Sequence[int | str | None]) -> list[str | None]:

@@ -1,7 +1,7 @@
 """Columns of Parquet files, read one row group at a time by the package pyarrow.
 
-It believes what a file says of itself, so that this is checked first: how long the table of
-contents is, and what the pages of a column take once unpacked.
+It believes what a file says of itself, so that the table of contents and the sizes of pages are
+looked at first.
 """
 
 import threading
@@ -12,12 +12,10 @@ from typing import Any, Literal
 
 from datasets.errors import DatasetError
 from datasets.sources.files import File, Reader
-from datasets.sources.parquet_pages import page_sizes
+from datasets.sources.parquet_layout import Chunk, page_sizes, read_chunks
 
-MARK = b"PAR1"
 MOST_GROUP_BYTES = 2**30
 """Of a column in a row group, unpacked: all of it must be read for any of its rows."""
-_MOST_FOOTER_BYTES = 2**26
 # What rows that were unpacked together and are not asked for yet may take, in each process.
 _MOST_KEPT_BYTES = 2**28
 # Rows that become Python's objects at once: so many, and what they may take.
@@ -46,8 +44,12 @@ def require_pyarrow() -> None:
         ) from None
 
 
-def schema_of(file: File) -> Any:
-    """Read the schema of a file: columns with names and Arrow's types, and notes on them.
+def table_of(file: File) -> tuple[list[dict[str, Chunk]], Any]:
+    """Read the table of contents of a file.
+
+    Returns:
+        For each row group, its columns by their paths; and the schema: columns with names and
+        Arrow's types, and notes on them.
 
     Raises:
         DatasetError: it is no Parquet file, or damaged; or pyarrow is missing.
@@ -55,8 +57,9 @@ def schema_of(file: File) -> Any:
     """
     require_pyarrow()
     try:
-        return _open(file).schema_arrow
-    except (DamagedError, *_DAMAGED):
+        chunks = read_chunks(file)
+        return chunks, _open(file).schema_arrow
+    except _DAMAGED:
         raise DatasetError(f"{file.name} is not a Parquet file, or is damaged.") from None
 
 
@@ -75,37 +78,8 @@ def kind_of(kind: Any) -> Literal["bytes", "text", "number", "fields", "other"]:
     return "fields" if types.is_struct(kind) else "other"
 
 
-def row_groups(file: File, path: str) -> list[tuple[int, int]]:
-    """List the row groups of a file: how many rows each has, and what a column takes unpacked.
-
-    Raises:
-        DatasetError: that cannot be.
-        SourceLostError: the file cannot be read.
-    """
-    try:
-        described = _open(file).metadata
-        # A few bytes may say that there are a billion rows; each picture takes one at least.
-        if not 0 <= described.num_rows <= file.size or described.num_row_groups > file.size:
-            raise DamagedError(described.num_rows)
-        found = []
-        for number in range(described.num_row_groups):
-            group = described.row_group(number)
-            found.append((group.num_rows, _chunk(group, path).total_uncompressed_size))
-    except (DamagedError, *_DAMAGED):
-        raise DatasetError(f"{file.name} is not a Parquet file, or is damaged.") from None
-    counts = [count for count, _ in found]
-    if min(counts, default=0) < 0 or sum(counts) != described.num_rows:
-        raise DatasetError(f"{file.name} is damaged: its row groups do not add up.")
-    return found
-
-
-def rows(file: File, group: int, path: str) -> Iterator[object]:
+def rows(chunk: Chunk) -> Iterator[object]:
     """Read a column of a row group.
-
-    Args:
-        file: the file.
-        group: which row group.
-        path: the column, with dots between the fields of structs.
 
     Yields:
         The values of its rows, None for those without.
@@ -115,13 +89,16 @@ def rows(file: File, group: int, path: str) -> Iterator[object]:
         SourceLostError: the file cannot be read.
     """
     try:
-        opened = _open(file)
-        size = _batch_rows(file, opened.metadata.row_group(group), path)
-        for batch in opened.iter_batches(
-            batch_size=size, row_groups=[group], columns=[path], use_threads=False
+        sizes = page_sizes(chunk)
+        if sizes.unpacked > MOST_GROUP_BYTES:
+            raise DamagedError("larger than was told")
+        # A few bytes stand for a row that is in the dictionary.
+        size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, sizes.dictionary)))
+        for batch in _open(chunk.file).iter_batches(
+            batch_size=size, row_groups=[chunk.group], columns=[chunk.path], use_threads=False
         ):
             column = batch.column(0)
-            for name in _below(path, batch.schema.names[0]):
+            for name in _below(chunk.path, batch.schema.names[0]):
                 column = column.field(name)
             yield from column.to_pylist()
     except _DAMAGED as error:
@@ -137,10 +114,10 @@ class Kept:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._groups: OrderedDict[tuple[File, int, str], list[bytes | None]] = OrderedDict()
+        self._groups: OrderedDict[Chunk, list[bytes | None]] = OrderedDict()
         self._bytes = 0
         # To read one again for each of its rows would take hours, to no avail.
-        self._damaged: set[tuple[File, int, str]] = set()
+        self._damaged: set[Chunk] = set()
 
     def forget(self) -> None:
         """Forget all row groups and tables of contents."""
@@ -150,14 +127,13 @@ class Kept:
             self._bytes = 0
         _open.cache_clear()
 
-    def row(self, file: File, group: int, path: str, row: int) -> bytes | None:
-        """Return a value of a column of bytes.
+    def row(self, key: Chunk, row: int) -> bytes | None:
+        """Return the value of a row of a column of bytes.
 
         Raises:
             DamagedError: its row group is damaged, or ends before it.
             SourceLostError: the file cannot be read.
         """
-        key = file, group, path
         # One at a time, or threads would unpack the same row group at once.
         with self._lock:
             if key in self._damaged:
@@ -174,10 +150,10 @@ class Kept:
             raise DamagedError("fewer rows than were told")
         return values[row]
 
-    def _add(self, key: tuple[File, int, str]) -> None:
+    def _add(self, key: Chunk) -> None:
         values: list[bytes | None] = []
         taken = 0
-        for value in rows(*key):
+        for value in rows(key):
             values.append(value if isinstance(value, bytes) else None)
             taken += len(values[-1] or b"")
             if taken > MOST_GROUP_BYTES:
@@ -193,42 +169,13 @@ class Kept:
 def _open(file: File) -> Any:
     import pyarrow.parquet
 
-    size = file.size
-    footer = file.read(size - 8, 8) if size > 12 else b""
-    if footer[4:] != MARK or int.from_bytes(footer[:4], "little") > _MOST_FOOTER_BYTES:
-        raise DamagedError("no table of contents")
     # Without threads that read ahead: they would read what is not asked for.
     return pyarrow.parquet.ParquetFile(
         Reader(file, most=2**31), pre_buffer=False, arrow_extensions_enabled=False
     )
 
 
-def _batch_rows(file: File, group: Any, path: str) -> int:
-    """Choose how many rows to read at once, after a look at what the pages say of themselves."""
-    column = _chunk(group, path)
-    starts = [column.data_page_offset]
-    if column.dictionary_page_offset:
-        starts.append(column.dictionary_page_offset)
-    start, size = min(starts), column.total_compressed_size
-    if start < 0 or size < 0 or start + size > file.size:
-        raise ValueError(start)
-    sizes = page_sizes(file, start, start + size)
-    if sizes.unpacked > MOST_GROUP_BYTES:
-        raise ValueError(sizes)
-    # A few bytes stand for a row that is in the dictionary.
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, sizes.dictionary)))
-
-
 def _below(path: str, name: str) -> list[str]:
     """List the fields of a column that lead to a path."""
     rest = path.removeprefix(name)
     return rest.removeprefix(".").split(".") if rest else []
-
-
-def _chunk(group: Any, path: str) -> Any:
-    """Find what a row group says of one of its columns."""
-    for number in range(group.num_columns):
-        column = group.column(number)
-        if column.path_in_schema == path:
-            return column
-    raise DamagedError(path)

@@ -13,7 +13,7 @@ from datasets.errors import DatasetError
 from datasets.sources import parquet, parquet_columns
 from datasets.sources.files import LocalFile
 from datasets.sources.parquet_columns import DamagedError, rows
-from datasets.sources.parquet_pages import page_sizes
+from datasets.sources.parquet_layout import Chunk, page_sizes, read_chunks
 from tests.datasets.conftest import Program
 from tests.datasets.sources.conftest import Prepare
 from tests.datasets.sources.making import (
@@ -159,6 +159,29 @@ def chunk(path: Path, name: str) -> tuple[int, int, int]:
     return start, start + found.total_compressed_size, found.total_uncompressed_size
 
 
+def stretch(path: Path, start: int, end: int) -> Chunk:
+    return Chunk(LocalFile(path), 0, "image", start, end, 0, 0)
+
+
+def test_the_table_of_contents_is_what_the_library_reads(tmp_path: Path) -> None:
+    path = write_parquet(
+        tmp_path / "x.parquet", PNGS * 3, paths=[f"{n}" for n in range(24)], labels=range(24),
+        row_group_size=7,
+    )  # fmt: skip
+    described = pq.ParquetFile(path).metadata
+    groups = read_chunks(LocalFile(path))
+    assert [group["label"].rows for group in groups] == [7, 7, 7, 3]
+    for number, group in enumerate(groups):
+        theirs = described.row_group(number)
+        assert list(group) == ["image.bytes", "image.path", "label"]
+        for place, ours in enumerate(group.values()):
+            column = theirs.column(place)
+            assert ours.start == column.dictionary_page_offset
+            assert ours.end - ours.start == column.total_compressed_size
+            assert ours.unpacked == column.total_uncompressed_size
+            assert ours.group == number
+
+
 @pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
 def test_sizes_of_pages_are_told_from_their_headers(tmp_path: Path, compression: str) -> None:
     values = [bytes([n]) * 1000 for n in range(200)]
@@ -171,7 +194,7 @@ def test_sizes_of_pages_are_told_from_their_headers(tmp_path: Path, compression:
         data_page_size=4096,
     )
     start, end, told = chunk(tmp_path / "x.parquet", "image")
-    sizes = page_sizes(LocalFile(tmp_path / "x.parquet"), start, end)
+    sizes = page_sizes(stretch(tmp_path / "x.parquet", start, end))
     # Each value with four bytes before it; and whether they are there, a few bytes a page. What
     # the writer tells counts headers, too.
     assert 200 * 1004 < sizes.unpacked < 200 * 1004 + 40 * 16 < told + 40 * 16
@@ -184,7 +207,7 @@ def test_the_dictionary_is_told_apart(tmp_path: Path) -> None:
         tmp_path / "x.parquet",
     )
     start, end, _ = chunk(tmp_path / "x.parquet", "image")
-    sizes = page_sizes(LocalFile(tmp_path / "x.parquet"), start, end)
+    sizes = page_sizes(stretch(tmp_path / "x.parquet", start, end))
     assert sizes.dictionary == 504 + 704
 
 
@@ -211,7 +234,7 @@ def test_headers_made_by_hand(tmp_path: Path) -> None:
         b"\x19\xf5\x10" + b"\x02" * 16,
     ) + b"##"  # fmt: skip
     (tmp_path / "x").write_bytes(b"...." + data)
-    sizes = page_sizes(LocalFile(tmp_path / "x"), 4, 4 + len(data))
+    sizes = page_sizes(stretch(tmp_path / "x", 4, 4 + len(data)))
     assert (sizes.unpacked, sizes.dictionary) == (1_000_300, 1_000_000)
 
 
@@ -233,7 +256,7 @@ def test_headers_made_by_hand(tmp_path: Path) -> None:
 def test_headers_that_are_none(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x").write_bytes(data)
     with pytest.raises(ValueError, match=r"."):
-        page_sizes(LocalFile(tmp_path / "x"), 0, 20)
+        page_sizes(stretch(tmp_path / "x", 0, 20))
 
 
 # Files of strangers.
@@ -255,8 +278,8 @@ def test_pages_that_would_fill_the_memory_are_not_unpacked(
     path = write_parquet(tmp_path / "x.parquet", [bytes(10**6)] * 8 + PNGS, row_group_size=8)
     monkeypatch.setattr(parquet_columns, "MOST_GROUP_BYTES", 10**6 // 2)
     with pytest.raises(DamagedError):
-        list(rows(LocalFile(path), 0, "image.bytes"))
-    assert list(rows(LocalFile(path), 1, "image.bytes")) == PNGS
+        list(rows(read_chunks(LocalFile(path))[0]["image.bytes"]))
+    assert list(rows(read_chunks(LocalFile(path))[1]["image.bytes"])) == PNGS
     assert loaded(opened(path))[8:] == PNGS
 
 
@@ -270,8 +293,8 @@ def test_rows_that_repeat_one_large_value_are_bounded(
     read: list[int] = []
     original: Any = parquet_columns.rows
 
-    def counted(*place: Any) -> Any:
-        for value in original(*place):
+    def counted(chunk: Chunk) -> Any:
+        for value in original(chunk):
             read.append(len(bytes(value)))
             yield value
 
@@ -297,9 +320,9 @@ def test_few_row_groups_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     read: list[int] = []
     original = rows
 
-    def counted(file: Any, group: int, name: str) -> Any:
-        read.append(group)
-        return original(file, group, name)
+    def counted(chunk: Chunk) -> Any:
+        read.append(chunk.group)
+        return original(chunk)
 
     monkeypatch.setattr(parquet_columns, "rows", counted)
     for item in (0, 1, 2, 0, 3, 4, 0, 2):
