@@ -209,7 +209,9 @@ def prepare(
     from datasets.workers import available_processors
 
     beforehand.refuse_more_names(source, dataset, ctx.args)
-    beforehand.refuse_at_once(source, dataset, overwrite=overwrite)
+    beforehand.refuse_at_once(
+        source, dataset, overwrite=overwrite, classes=classes if attributes is None else None
+    )
     colours = int(channels)
     detector = Mtcnn() if crop == "face" and landmarks is None else None
     summary = making.prepare(

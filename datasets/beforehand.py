@@ -15,6 +15,7 @@ from datasets.sources.source import is_picture
 
 # drawn:9, s3://bucket (of which a path has one slash): what is no path here.
 _ELSEWHERE = re.compile(r"drawn:|[A-Za-z][A-Za-z0-9+.\-]+:/|[A-Za-z0-9+.\-]+::", re.DOTALL)
+_TABLE = re.compile(r".*[./\\].*", re.DOTALL)
 # What image files of the usual formats begin with.
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
@@ -44,17 +45,20 @@ def refuse_more_names(source: str, dataset: Path, more: Sequence[str]) -> None:
     )
 
 
-def refuse_at_once(source: str, dataset: Path, *, overwrite: bool) -> None:
+def refuse_at_once(
+    source: str, dataset: Path, *, overwrite: bool, classes: str | None = None
+) -> None:
     """Refuse a command that cannot end well, however long it works.
 
     Args:
         source: SOURCE as it was given.
         dataset: DATASET.
         overwrite: whether a dataset of that name is replaced.
+        classes: what --classes was given, unless it names attributes.
 
     Raises:
-        DatasetError: SOURCE and DATASET look swapped, SOURCE is a single picture, or DATASET is
-            taken or cannot be written.
+        DatasetError: SOURCE and DATASET look swapped, SOURCE is a single picture, DATASET is taken
+            or cannot be written, or the table of classes is missing.
     """
     _refuse_swapped(source, dataset)
     _refuse_picture(source)
@@ -64,6 +68,8 @@ def refuse_at_once(source: str, dataset: Path, *, overwrite: bool) -> None:
         raise DatasetError(
             f"{final.parent} cannot be written to; choose another place for {final.name}."
         )
+    if classes is not None and _TABLE.fullmatch(classes) and not Path(classes).is_file():
+        raise DatasetError(f"--classes {classes}: there is no such file.")
 
 
 def _refuse_swapped(source: str, dataset: Path) -> None:

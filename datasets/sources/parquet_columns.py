@@ -20,14 +20,20 @@ MOST_GROUP_BYTES = 2**30
 _MOST_KEPT_BYTES = 2**28
 # Rows that become Python's objects at once: so many, and what they may take.
 _BATCH_ROWS, _BATCH_BYTES = 256, 2**26
-_DAMAGED = (
-    *(ValueError, OSError, KeyError, IndexError, TypeError, AttributeError),
-    *(OverflowError, NotImplementedError, MemoryError, RuntimeError),
-)
 
 
 class DamagedError(Exception):
     """A row group, or all of a file, is not as the format says, or larger than is allowed."""
+
+
+def _damaged() -> tuple[type[Exception], ...]:
+    """List what the library raises at files that are damaged; some of it is its own."""
+    from pyarrow.lib import ArrowException  # type: ignore[import-untyped]
+
+    return (
+        *(ArrowException, ValueError, OSError, KeyError, IndexError, TypeError, AttributeError),
+        *(OverflowError, NotImplementedError, MemoryError, RuntimeError),
+    )
 
 
 def require_pyarrow() -> None:
@@ -59,7 +65,7 @@ def table_of(file: File) -> tuple[list[dict[str, Chunk]], Any]:
     try:
         chunks = read_chunks(file)
         return chunks, _open(file).schema_arrow
-    except _DAMAGED:
+    except _damaged():
         raise DatasetError(f"{file.name} is not a Parquet file, or is damaged.") from None
 
 
@@ -101,7 +107,7 @@ def rows(chunk: Chunk) -> Iterator[object]:
             for name in _below(chunk.path, batch.schema.names[0]):
                 column = column.field(name)
             yield from column.to_pylist()
-    except _DAMAGED as error:
+    except _damaged() as error:
         # A lack of memory that the file is to blame for; a disk's errors are SourceLostError.
         raise DamagedError(str(error)) from None
 
