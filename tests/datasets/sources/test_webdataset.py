@@ -146,3 +146,27 @@ def test_large_pictures_come_back_whole(tmp_path: Path) -> None:
     data = file_bytes(np.repeat(noise(300, 300, 3), 1, axis=0))
     path = write_shard(tmp_path / "x.tar", {"1": {"cls": b"1", "png": data}})
     assert loaded(opened(path)) == [data]
+
+
+def test_samples_stay_together_where_groups_are_asked_for(
+    prepared: Prepare, tmp_path: Path
+) -> None:
+    """The pictures of a sample that belongs to no group are one all the same."""
+    samples = {
+        f"{'anna' if n < 3 else 'other'}-{n:02d}": {
+            end: png(noise(8, 8, 3, seed=2 * n + (end == "b.png"))) for end in ("a.png", "b.png")
+        }
+        for n in range(20)
+    }
+    path = write_shard(tmp_path / "x.tar", {key: {**s, "cls": b"0"} for key, s in samples.items()})
+    for seed in range(3):
+        dataset = prepared(
+            path, "--held-out", 0.4, "--group-by", "^anna", "--seed", seed, name=f"made{seed}"
+        )
+        splits: dict[str, set[str]] = {}
+        for entry in dataset.entries:
+            key = entry.name.partition(".")[0]
+            splits.setdefault("anna" if key.startswith("anna") else key, set()).add(entry.split)
+        assert len(splits) == 18
+        assert all(len(split) == 1 for split in splits.values())
+        assert {next(iter(split)) for split in splits.values()} == {"train", "held-out"}
