@@ -37,7 +37,7 @@ class _CropType(click.ParamType["Crop"]):
         from datasets.framing import parse_crop
 
         try:
-            return parse_crop(str(value))
+            return parse_crop("centre" if value == "center" else str(value))
         except ValueError:
             self.fail(f"{str(value)!r} is neither centre, top, face nor x,y,size.", param, ctx)
 
@@ -59,7 +59,8 @@ def datasets() -> None:
     """From photographs to a dataset that a network can be trained on."""
 
 
-@datasets.command()
+# More names than two are for the command itself to refuse: they come from a shell.
+@datasets.command(context_settings={"allow_extra_args": True})
 @click.argument("source")
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option(
@@ -160,7 +161,9 @@ def datasets() -> None:
     help="Processes at work; the result does not depend on it.  [default: one per processor]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace DATASET if it is there already.")
+@click.pass_context
 def prepare(
+    ctx: click.Context,
     source: str,
     dataset: Path,
     resolution: int,
@@ -196,6 +199,7 @@ def prepare(
         raise click.UsageError(f"{option} needs --crop face.")
     if attributes is not None and classes is None:
         raise click.UsageError("--attributes needs --classes with the names of some of them.")
+    from datasets import beforehand
     from datasets import prepare as making
     from datasets.faces import Mtcnn
     from datasets.framing import Framing
@@ -204,6 +208,10 @@ def prepare(
     from datasets.sources.remote import shown
     from datasets.workers import available_processors
 
+    beforehand.refuse_more_names(source, dataset, ctx.args)
+    beforehand.refuse_at_once(
+        source, dataset, overwrite=overwrite, classes=classes if attributes is None else None
+    )
     colours = int(channels)
     detector = Mtcnn() if crop == "face" and landmarks is None else None
     summary = making.prepare(
@@ -252,6 +260,9 @@ def prepare(
         f"({rate(made.count, summary.seconds)} pictures/s)"
     )
     _print_counts(made)
+    mirror = made.measure_mirror_difference()
+    if mirror.lopsided:
+        _print("mirror image", f"{mirror.sentence()}.")
     _print_skipped(summary.skipped)
 
 
@@ -279,6 +290,7 @@ def describe(dataset: Path, sheet: Path | None) -> None:
     _print("channels", "3 (colour)" if opened.channels == 3 else "1 (grey)")
     _print_counts(opened)
     _print_skipped(Counter(reason for _, reason in index.read_skipped(dataset / SKIPPED_NAME)))
+    _print("mirror image", f"{opened.measure_mirror_difference().sentence()}.")
     _print("source", described.source)
     _print("framing", _words(described.framing))
     if described.choices:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ from typing import Any, cast
 from datasets.codecs import CODECS, Codec
 from datasets.errors import DatasetError
 from datasets.levels import file_names
+from datasets.symmetry import MirrorDifference
 
 FILE_NAME = "dataset.json"
 # 1 knew neither near duplicates nor landmarks, 2 no coded levels.
@@ -62,6 +64,8 @@ class Description:
     """By file name: hash of the files of each level (without header) and of the tables."""
     codecs: Mapping[int, Codec] = field(default_factory=dict)
     """How levels are coded, by side; those that are not there hold plain pixels."""
+    mirror: MirrorDifference | None = None
+    """How far the training pictures differ from their mirror images; None in older datasets."""
     format_version: int = 0
     """What programs must know to read it; found out unless given: coded levels came with 3."""
 
@@ -78,7 +82,7 @@ class Description:
         of the libraries: two datasets with the same fingerprint train the same network.
         """
         fields = self._fields()
-        for name in ("framing", "source", "seed", "versions", "choices"):
+        for name in ("framing", "source", "seed", "versions", "choices", "mirror"):
             fields.pop(name, None)
         aside = (SKIPPED_NAME, NEAR_DUPLICATES_NAME, LANDMARKS_NAME)
         fields["sha256"] = {k: v for k, v in self.sha256.items() if k not in aside}
@@ -93,7 +97,7 @@ class Description:
 
     def _fields(self) -> dict[str, Any]:
         fields = asdict(self)
-        for late in ("choices", "codecs"):  # Older datasets keep their text.
+        for late in ("choices", "codecs", "mirror"):  # Older datasets keep their text.
             if not fields[late]:
                 del fields[late]
         return fields
@@ -168,8 +172,32 @@ def _parse(fields: object) -> Description:
         versions=versions,
         sha256=sha256,
         codecs=codecs,
+        mirror=_mirror(given),
         format_version=version,
     )
+
+
+# Of each number in the entry on the mirror image, the least and the most that it can be.
+_MIRROR_RANGES = {
+    "difference": (0, 1),
+    "left_brighter": (-255, 255),
+    "largest": (0, 255),
+    "largest_x": (0, 0.5),
+    "largest_y": (0, 1),
+}
+
+
+def _mirror(given: dict[str, Any]) -> MirrorDifference | None:
+    if "mirror" not in given:
+        return None
+    found = _mapping(given, "mirror")
+    numbers: dict[str, float] = {}
+    for name, (least, most) in _MIRROR_RANGES.items():
+        value = found.get(name)
+        if not isinstance(value, float) or not math.isfinite(value) or not least <= value <= most:
+            raise _WrongError(f"{name} of mirror is no number from {least} to {most}")
+        numbers[name] = value
+    return MirrorDifference(**numbers)
 
 
 def _codecs(fields: dict[str, Any], resolution: int) -> dict[int, Codec]:

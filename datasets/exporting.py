@@ -4,7 +4,7 @@ import csv
 import json
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from io import BytesIO, StringIO
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets import records
+from datasets.class_folders import folders_of
 from datasets.errors import DatasetError
 from datasets.landing import landing
 from datasets.progress import Progress, progress
 from datasets.pyramid import Dataset, size_on_disk
 from datasets.room import require_room
 from datasets.sources.stylegan import FILE_NAME as LABELS_NAME
+from datasets.sources.stylegan import FOLDERS_FIELD
 from datasets.workers import available_processors
 
 Pixels = NDArray[np.uint8]
@@ -42,9 +44,10 @@ def export(dataset: Dataset, path: Path, *, format: Format) -> None:
     """Write the pictures of a dataset to files, with a progress report on stderr.
 
     `folder` and `stylegan-zip` hold PNG files of the largest level and a dataset.json with their
-    classes, as StyleGAN's tools make and read them. `tfrecords` is a folder with a file for each
-    level and, for classes, one of labels, as the paper's authors made them. In all three a table,
-    index.csv, tells each picture's class, its split and the name it had in its source.
+    classes, as StyleGAN's tools make and read them; in a `folder`, each class has one of its own.
+    `tfrecords` is a folder with a file for each level and, for classes, one of labels, as the
+    paper's authors made them. In all three a table, index.csv, tells each picture's class, its
+    split and the name it had in its source.
 
     Args:
         dataset: what to write.
@@ -75,14 +78,23 @@ def export(dataset: Dataset, path: Path, *, format: Format) -> None:
 
 
 def _write_folder(dataset: Dataset, folder: Path, bar: Progress) -> None:
+    folders = folders_of(dataset.classes or ())
+
+    def file_name(row: int) -> str:
+        class_name = dataset.entries[row].class_name
+        if class_name is None:
+            return _file_name(row)
+        # All of a class in one folder: a class is what is at the top.
+        return f"{folders[class_name]}/{Path(_file_name(row)).name}"
+
     for row, data in _png_files(dataset):
-        name = _file_name(row)
-        if row % _A_FOLDER == 0:
-            (folder / name).parent.mkdir()
-        (folder / name).write_bytes(data)
+        path = folder / file_name(row)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
         bar.advance()
-    (folder / LABELS_NAME).write_text(_labels(dataset), encoding="ascii")
-    _write_text(folder / INDEX_NAME, _index(dataset, _file_name))
+    labels = _labels(dataset, file_name, folders)
+    (folder / LABELS_NAME).write_text(labels, encoding="ascii")
+    _write_text(folder / INDEX_NAME, _index(dataset, file_name))
 
 
 def _write_zip(dataset: Dataset, path: Path, bar: Progress) -> None:
@@ -95,7 +107,7 @@ def _write_zip(dataset: Dataset, path: Path, bar: Progress) -> None:
         for row, data in _png_files(dataset):
             write(_file_name(row), data)
             bar.advance()
-        write(LABELS_NAME, _labels(dataset).encode("ascii"))
+        write(LABELS_NAME, _labels(dataset, _file_name, {}).encode("ascii"))
         write(INDEX_NAME, _index(dataset, _file_name).encode("utf-8", "surrogateescape"))
 
 
@@ -157,11 +169,21 @@ def _file_name(row: int) -> str:
     return f"{row // _A_FOLDER:05d}/img{row:08d}.png"
 
 
-def _labels(dataset: Dataset) -> str:
+def _labels(dataset: Dataset, name: Callable[[int], str], folders: Mapping[str, str]) -> str:
+    """Return StyleGAN's dataset.json, with the classes of folders that are not called like them."""
     if dataset.labels is None:
         return json.dumps({"labels": None}) + "\n"
-    pairs = [[_file_name(row), label] for row, label in enumerate(dataset.labels.tolist())]
-    return json.dumps({"labels": pairs, "classes": dataset.classes}) + "\n"
+    pairs = [[name(row), label] for row, label in enumerate(dataset.labels.tolist())]
+    fields: dict[str, object] = {"labels": pairs, "classes": dataset.classes}
+    # Letters with accents may come back from a disk in another form.
+    renamed = {
+        folder: class_name
+        for class_name, folder in folders.items()
+        if folder != class_name or not folder.isascii()
+    }
+    if renamed:
+        fields[FOLDERS_FIELD] = renamed
+    return json.dumps(fields) + "\n"
 
 
 def _index(dataset: Dataset, name: Callable[[int], str]) -> str:

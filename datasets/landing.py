@@ -36,7 +36,8 @@ def landing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterato
 
     Raises:
         DatasetError: the folder to write into is missing, or the place is taken.
-        OSError: as writing does, with the name of the final place where the system gives none.
+        OSError: as writing does, with the name of the final place in the place of the temporary
+            one, or where the system gives none.
     """
     final = landing_place(path, overwrite=overwrite)
     # A file name has at most 255 bytes, so a long one is cut to make room for the token.
@@ -46,10 +47,21 @@ def landing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterato
         settle(temporary, final, overwrite=overwrite)
     except BaseException as error:
         _remove(temporary)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            # A full disk is reported without a name; the user knows the final one.
-            error.filename = str(final)
+        if isinstance(error, OSError) and error.errno is not None:
+            _name_after(error, temporary, final)
         raise
+
+
+def _name_after(error: OSError, temporary: Path, final: Path) -> None:
+    """Let an error name the place that the user knows, and not the temporary one."""
+    names = [
+        os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else None
+        for name in (error.filename, error.filename2)
+    ]
+    ours = [name is not None and name.startswith(str(temporary)) for name in names]
+    # A full disk is reported without a name.
+    if any(ours) or error.filename is None:
+        error.filename, error.filename2 = str(final), None
 
 
 def clear_unlanded(folder: Path) -> None:

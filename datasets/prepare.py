@@ -100,7 +100,7 @@ def prepare(
             `group_by`, or a worker died.
     """
     start = time.monotonic()
-    _refuse_to_destroy(path, overwrite=overwrite)
+    refuse_to_destroy(path, overwrite=overwrite)
     wanted = _Wanted(
         framing=framing,
         codecs=codecs_of_levels(codec, framing.resolution),
@@ -139,7 +139,7 @@ def prepare(
             skipped = making.skipped()
             making.finish(skipped, versions)
             # Again: in the hours since, somebody may have put something there.
-            _refuse_to_destroy(path, overwrite=overwrite)
+            refuse_to_destroy(path, overwrite=overwrite)
     return Summary(
         dataset=Dataset.open(path),
         skipped=Counter(reason for _, reason in skipped),
@@ -418,7 +418,12 @@ def _refuse_groups_of_nothing(source: Source, group_by: re.Pattern[str]) -> None
         )
 
 
-def _refuse_to_destroy(path: Path, *, overwrite: bool) -> None:
+def refuse_to_destroy(path: Path, *, overwrite: bool) -> None:
+    """Refuse to write where something is that is not to be replaced, or is no dataset.
+
+    Raises:
+        DatasetError: it is there.
+    """
     # Before hours of work, not after; and --overwrite with a mistyped name must not cost anyone
     # the photographs of a lifetime.
     if not path.exists():

@@ -31,6 +31,7 @@ from datasets.levels import (
     open_level,
 )
 from datasets.sources.landmarks import write_landmarks
+from datasets.symmetry import SIDE, MirrorDifference, mirror_difference
 
 Pixels = NDArray[np.uint8]
 
@@ -220,6 +221,8 @@ class Writer:
         index.write(self._folder / index.FILE_NAME, entries)
         index.write_skipped(self._folder / SKIPPED_NAME, skipped)
         classes = {entry.class_name for entry in entries if entry.class_name is not None}
+        side = min(self._resolution, SIDE)
+        small = open_level(self._folder, side, self._codecs.get(side), self._channels, len(entries))
         hashes = dict(zip(level_files(self._resolution, self._codecs), self.digests(), strict=True))
         tables = [index.FILE_NAME, SKIPPED_NAME]
         if near_duplicates is not None:
@@ -243,6 +246,7 @@ class Writer:
             choices=choices or {},
             versions=versions,
             sha256=hashes,
+            mirror=mirror_difference(small, _rows(entries, "train"), seed=seed),
         )
         (self._folder / description.FILE_NAME).write_text(described.text(), encoding="utf-8")
 
@@ -333,9 +337,35 @@ class Dataset:
 
     def rows(self, split: index.Split) -> NDArray[np.int64]:
         """Give the rows of a split, "train" or "held-out", in ascending order."""
-        return np.array(
-            [row for row, entry in enumerate(self.entries) if entry.split == split], dtype=np.int64
-        )
+        return _rows(self.entries, split)
+
+    @property
+    def mirror_difference(self) -> float | None:
+        """How far the training pictures differ from their mirror images, 0 to 1.
+
+        None for datasets that were prepared before this was measured.
+        """
+        mirror = self.description.mirror
+        return None if mirror is None else mirror.difference
+
+    @property
+    def lopsided(self) -> bool | None:
+        """Whether mirroring pictures in training would mix left and right; None if not known."""
+        mirror = self.description.mirror
+        return None if mirror is None else mirror.lopsided
+
+    def measure_mirror_difference(self) -> MirrorDifference:
+        """Return how far the training pictures differ from their mirror images.
+
+        As `prepare` recorded it, or else computed now from the smaller levels.
+
+        Raises:
+            DatasetError: a picture is damaged.
+        """
+        if self.description.mirror is not None:
+            return self.description.mirror
+        small = self.level(min(self.resolution, SIDE).bit_length() - 1)
+        return mirror_difference(small, self.rows("train"), seed=self.seed)
 
     def near_duplicates(self) -> dict[int, int] | None:
         """Give, for rows that are nearly the same as an earlier one, the first of their group.
@@ -382,3 +412,9 @@ class Dataset:
         if text != self.description.text().encode():
             problems.append(f"{path} is not as it was written.")
         return problems
+
+
+def _rows(entries: Sequence[index.Entry], split: index.Split) -> NDArray[np.int64]:
+    return np.array(
+        [row for row, entry in enumerate(entries) if entry.split == split], dtype=np.int64
+    )

@@ -213,7 +213,7 @@ def _continue(work: Work, place: Path, final: Path, *, overwrite: bool) -> None:
         work.restart()
     else:
         raise DatasetError(
-            f"{place} holds unfinished work towards {final.name} that was begun with "
+            f"There is unfinished work towards {final} that was begun with "
             f"{_difference(command, work._command)}; repeat that command as it was, or give "
             "--overwrite to begin anew."
         )

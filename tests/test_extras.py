@@ -33,6 +33,7 @@ import datasets.__main__, tools.__main__
 from datasets.errors import DatasetError
 from datasets.faces import Mtcnn
 from datasets.sources import open_source
+from datasets.sources.parquet_columns import require_pyarrow
 from progan.checkpoint import ModelFile
 from progan.networks import Generator
 from tools import exporting
@@ -50,6 +51,7 @@ doors = {
     "aiohttp": opening("https://localhost:9/x.zip"),
     "faiss-cpu": approximate.need,
     "onnx": export, "onnxscript": export, "onnxruntime": export,
+    "pyarrow": require_pyarrow,
     "mtcnn": Mtcnn, "tensorflow": Mtcnn,
 }
 said = {}
@@ -68,8 +70,8 @@ print(json.dumps(said))
 """
 # What a package is imported as, where that is not its own name.
 _IMPORTED = {"faiss-cpu": "faiss"}
-# Needed only to find faces, and too large for everybody: they are in no requirements file.
-_UNLISTED = ("mtcnn", "tensorflow")
+# Needed only to find faces or to read Parquet files, and large.
+_UNLISTED = tuple(name for name in ("mtcnn", "tensorflow", "pyarrow") if name not in EXTRAS)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from datasets.errors import DatasetError
 from datasets.progress import progress
@@ -39,6 +40,11 @@ def find_classes(
         found = _folders(source.names)
         if not any(found):
             raise DatasetError(f"{name} has no folders to take as classes; leave out --classes.")
+        called = source.folder_classes
+        found = [
+            folder if folder is None else called.get(normalize("NFC", folder), folder)
+            for folder in found
+        ]
     elif classes == "labels":
         if source.labels is None:
             raise DatasetError(f"{name} has no labels of its own; leave out --classes labels.")

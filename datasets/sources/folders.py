@@ -2,8 +2,8 @@
 
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.errors import DatasetError, UnusableError
@@ -24,6 +24,8 @@ class Folder(Source):
     """Classes that lie beside the pictures in a dataset.json."""
     identity: tuple[int, int] | None = None
     """What the system knows the folder by; another one, or none, means that its disk is gone."""
+    folder_classes: Mapping[str, str] = field(default_factory=dict)
+    """Classes of folders that are called otherwise, from the same place."""
 
     def load(self, item: int) -> bytes:
         """Read an image file.

@@ -1,17 +1,20 @@
 """Finding out by looking what a SOURCE on the command line is."""
 
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.errors import DatasetError
 from datasets.kinds import KINDS
-from datasets.sources import cifar, lmdbs, mnist, remote, stylegan, tfrecords
+from datasets.sources import cifar, lmdbs, mnist, parquet, remote, stylegan, tfrecords, webdataset
 from datasets.sources.classes import find_classes
 from datasets.sources.drawing import PREFIX, open_drawn
 from datasets.sources.faces import Faces
 from datasets.sources.files import File, LocalFile
 from datasets.sources.folders import open_folder
 from datasets.sources.landmarks import find_faces
+from datasets.sources.parquet_layout import MARK as PARQUET_MARK
+from datasets.sources.shards import kind_of_shards, shards_in
 from datasets.sources.source import Annotated, Source
 from datasets.sources.tars import open_tar
 from datasets.sources.zips import Contents, is_zip, open_zip
@@ -108,19 +111,16 @@ def _recognize_folder(path: Path) -> str:
         return "cifar"
     if mnist.picture_files(path):
         return "mnist"
-    return "folder"
+    return kind_of_shards(path) or "folder"
 
 
 def _recognize_file(file: File) -> str:
     if is_zip(file):
         return "zip"
+    _refuse_compressed(file)
     start = file.read(0, tarfile.BLOCKSIZE)
-    for mark, command in _COMPRESSED.items():
-        if start.startswith(mark):
-            raise DatasetError(
-                f"{file.name} is compressed, so that its pictures could only be read one after the "
-                f"other; unpack it first ({command} {file.own_name}), or make a zip archive of it."
-            )
+    if start.startswith(PARQUET_MARK):
+        return "parquet"
     try:
         tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
@@ -128,17 +128,32 @@ def _recognize_file(file: File) -> str:
             f"{file.name} is not a zip archive or tar archive, or is damaged; SOURCE is a folder "
             "or archive of pictures, or drawn:N for N drawn faces."
         ) from None
-    return "tar"
+    return "webdataset" if webdataset.has_samples(file) else "tar"
+
+
+def _refuse_compressed(file: File) -> None:
+    start = file.read(0, max(map(len, _COMPRESSED)))
+    for mark, command in _COMPRESSED.items():
+        if start.startswith(mark):
+            raise DatasetError(
+                f"{file.name} is compressed, so that its pictures could only be read one after the "
+                f"other; unpack it first ({command} {file.own_name}), or make a zip archive of it."
+            )
 
 
 def _open_path(text: str, kind: str) -> Source:
     path = Path(text)
-    archive = kind in ("zip", "tar")
-    if kind not in KINDS or not text or not (path.is_file() if archive else path.is_dir()):
+    is_one = path.is_file() if kind in ("zip", "tar") else path.is_dir()
+    if kind in ("webdataset", "parquet"):
+        is_one = path.is_file() or path.is_dir()
+    if kind not in KINDS or not text or not is_one:
         raise DatasetError(f"{text} is not {KINDS.get(kind, kind)}.")
+    if path.is_file():
+        return _open_file(LocalFile(path), kind)
     match kind:
-        case "zip" | "tar":
-            return _open_archive(LocalFile(path), kind)
+        case "webdataset" | "parquet":
+            shards = [(name, LocalFile(shard)) for name, shard in shards_in(path, kind)]
+            return _open_shards(shards, kind, text)
         case "tfrecords":
             return tfrecords.open_tfrecords(path)
         case "lmdb":
@@ -153,24 +168,41 @@ def _open_path(text: str, kind: str) -> Source:
 
 
 def _open_address(text: str, kind: str | None) -> Source:
-    if kind not in (None, "folder", "zip", "tar"):
+    files = ("zip", "tar", "webdataset", "parquet")
+    if kind not in (None, "folder", *files):
         raise DatasetError(
-            f"{remote.shown(text)}: only folders, zip archives and tar archives of pictures are "
-            "read from an address; copy it to this computer first."
+            f"{remote.shown(text)}: only folders, zip archives and tar archives of pictures and "
+            "single Parquet files are read from an address; copy it to this computer first."
         )
     found = remote.look(text)
     if isinstance(found, remote.RemoteFile):
         if kind == "folder":
             raise DatasetError(f"{found.name} is not {KINDS['folder']}.")
-        return _open_archive(found, kind or _recognize_file(found))
-    if kind in ("zip", "tar"):
+        return _open_file(found, kind or _recognize_file(found))
+    if kind in ("webdataset", "parquet"):
+        raise DatasetError(
+            f"{remote.shown(text)} is a folder, and from an address only single files of this "
+            "kind are read; copy the folder to this computer first."
+        )
+    if kind is not None and kind in files:
         raise DatasetError(f"{remote.shown(text)} is not {KINDS[kind]}.")
     folder = remote.open_remote_folder(*found)
     return stylegan.with_labels(folder, stylegan.in_folder(folder), remote.shown(text))
 
 
-def _open_archive(file: File, kind: str) -> Source:
-    if kind == "tar":
-        return open_tar(file)
+def _open_file(file: File, kind: str) -> Source:
+    match kind:
+        case "tar":
+            return open_tar(file)
+        case "webdataset" | "parquet":
+            return _open_shards([("", file)], kind, file.name)
     contents = Contents(file)
     return stylegan.with_labels(open_zip(contents), stylegan.in_zip(contents), file.name)
+
+
+def _open_shards(shards: Sequence[tuple[str, File]], kind: str, place: str) -> Source:
+    if kind == "parquet":
+        return parquet.open_parquet(shards, place)
+    for _, file in shards:
+        _refuse_compressed(file)
+    return webdataset.open_webdataset(shards, place)

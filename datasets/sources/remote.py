@@ -8,8 +8,8 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -144,6 +144,8 @@ class RemoteFolder(Source):
     """Bytes of each, -1 where it was not told: [N]."""
     labels: Sequence[str | None] | None = None
     """Classes that lie beside the pictures in a dataset.json."""
+    folder_classes: Mapping[str, str] = field(default_factory=dict)
+    """Classes of folders that are called otherwise, from the same place."""
 
     def load(self, item: int) -> bytes:
         """Fetch an image file.

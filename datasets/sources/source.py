@@ -1,8 +1,9 @@
 """What a source is: pictures with names and, perhaps, classes and faces."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +37,13 @@ class Source(ABC):
         names: the name of every picture, unique, in an order that is the same every time.
         labels: the classes that the source itself gives, in the order of `names`, None for a
             picture without; None as a whole for a source without labels.
+        folder_classes: classes of folders in the source that are not called like them, by the
+            names of the folders.
     """
 
     names: Sequence[str]
     labels: Sequence[str | None] | None = None
+    folder_classes: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def load(self, item: int) -> bytes | Pixels:

@@ -13,6 +13,8 @@ from datasets.sources.tfrecords import numbered_classes
 from datasets.sources.zips import Contents, Zip
 
 FILE_NAME = "dataset.json"
+FOLDERS_FIELD = "folders"
+"""What this program adds: the classes of folders that could not be called like them."""
 # Of a million pictures it has 50 MB; and to read it takes ten times as much memory.
 _MOST_BYTES = 2**28
 
@@ -23,7 +25,8 @@ def with_labels(source: L, data: bytes | None, place: str) -> L:
     """Read the labels that lie beside the pictures of a folder or zip archive, if there are some.
 
     The file holds `{"labels": [[name, class number], …]}`, or null in the place of the list; and,
-    where this program wrote it, `"classes"`: the names of the classes in the order of the numbers.
+    where this program wrote it, `"classes"`: the names of the classes in the order of the numbers;
+    and `"folders"`: the class of each folder that could not be called like it.
 
     Args:
         source: the pictures.
@@ -49,7 +52,11 @@ def with_labels(source: L, data: bytes | None, place: str) -> L:
         raise DatasetError(f"{place} holds labels that are no pairs of a name and a class number.")
     names = _class_names([number for _, number in pairs], content.get("classes"))
     entries = dict(zip((name for name, _ in pairs), names, strict=True))
-    return replace(source, labels=tuple(match(entries, source.names)))
+    return replace(
+        source,
+        labels=tuple(match(entries, source.names)),
+        folder_classes=_folder_classes(content.get(FOLDERS_FIELD)),
+    )
 
 
 def in_zip(contents: Contents) -> bytes | None:
@@ -67,6 +74,12 @@ def in_zip(contents: Contents) -> bytes | None:
 def in_folder(folder: Folder | RemoteFolder) -> bytes | None:
     """Read the file from a folder, None where there is none; no more of it than is allowed."""
     return folder.read_beside(FILE_NAME, _MOST_BYTES)
+
+
+def _folder_classes(told: object) -> dict[str, str]:
+    if not isinstance(told, dict):
+        return {}
+    return {key: name for key, name in told.items() if isinstance(name, str) and name}
 
 
 def _is_label(pair: object) -> bool:

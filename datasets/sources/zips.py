@@ -4,8 +4,8 @@ import bz2
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -60,6 +60,8 @@ class Zip(Source):
     """What a picture may have at most."""
     labels: Sequence[str | None] | None = None
     """Classes from the dataset.json in the archive."""
+    folder_classes: Mapping[str, str] = field(default_factory=dict)
+    """Classes of folders that are called otherwise, from the same place."""
 
     def load(self, item: int) -> bytes:
         """Read an image file.

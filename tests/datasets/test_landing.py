@@ -1,4 +1,6 @@
 import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,47 @@ def test_what_a_crash_left_aside_goes_away_with_the_next_landing(
         (temporary / "newest").write_text("newest")
     assert names(final) == ["newest"]
     assert names(tmp_path) == ["faces"]
+
+
+# What is on the disk, and when.
+
+
+@pytest.mark.parametrize("before", ["nothing", "file", "folder"])
+def test_all_is_on_the_disk_before_it_has_its_name_and_the_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    final = tmp_path / "result"
+    if before == "file":
+        final.write_text("old")
+    elif before == "folder":
+        final.mkdir()
+    events: list[tuple[str, object]] = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def synced(descriptor: int) -> None:
+        events.append(("synced", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def moved(move: Callable[..., None]) -> Callable[..., None]:
+        def recorded(source: os.PathLike[str], target: os.PathLike[str]) -> None:
+            events.append(("moved", Path(target)))
+            move(source, target)
+
+        return recorded
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", moved(rename))
+    monkeypatch.setattr(os, "replace", moved(replace))
+    with landing(final, overwrite=True) as temporary:
+        if before == "file":
+            temporary.write_text("whole")
+            written = [temporary]
+        else:
+            (temporary / "inner").mkdir(parents=True)
+            (temporary / "inner/file").write_text("whole")
+            (temporary / "other").write_text("whole")
+            written = [temporary, *temporary.rglob("*")]
+        inodes = {path.stat().st_ino for path in written}
+    arrival = events.index(("moved", final))
+    assert inodes <= {what for kind, what in events[:arrival] if kind == "synced"}
+    assert ("synced", tmp_path.stat().st_ino) in events[arrival:]

@@ -326,6 +326,36 @@ def test_a_checkpoint_that_was_half_written_is_none(tmp_path: Path) -> None:
             raise Stop
 
 
+@pytest.mark.parametrize("line", ["kept", "left", "command"])
+def test_a_line_that_was_changed_is_not_believed_though_it_reads_well(
+    tmp_path: Path, line: str
+) -> None:
+    with pytest.raises(Stop), unfinished(tmp_path / "d", command={"seed": 1}) as work:
+        work.note(Kept("a" * 64, "cats"))
+        work.checkpoint(["1"])
+        work.note(Kept("b" * 64, "cats"))
+        work.note(Left("damaged"))
+        work.checkpoint(["2"])
+        raise Stop
+    path = journal(tmp_path)
+    assert path is not None
+    changed = {
+        "kept": (b"b" * 64 + b'","cats', b"b" * 64 + b'","dogs'),
+        "left": (b"damaged", b"too old"),
+        "command": (b'"seed":1', b'"seed":2'),
+    }
+    old, new = changed[line]
+    assert path.read_bytes().count(old) == 1
+    path.write_bytes(path.read_bytes().replace(old, new))
+    seed = 2 if line == "command" else 1
+    with pytest.raises(Stop), unfinished(tmp_path / "d", command={"seed": seed}) as work:
+        # Only what stands before the change; of what was begun otherwise, nothing.
+        first = [] if line == "command" else [Kept("a" * 64, "cats")]
+        assert work.outcomes == first
+        assert work.digests == (["1"] if first else [])
+        raise Stop
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_damage_to_the_journal_or_the_files_costs_work_and_nothing_else(
     tmp_path: Path, photographs: Path, seed: int

@@ -75,6 +75,18 @@ def tar(data: bytes) -> tuple[list[bytes], Callable[[list[bytes]], bytes]]:
     return [blocks[number] for number in headers], together
 
 
+def parquet(data: bytes) -> tuple[list[bytes], Callable[[list[bytes]], bytes]]:
+    """The pages and the table of contents; the length of the latter is put right."""
+    length = int.from_bytes(data[-8:-4], "little")
+    pages, table = data[4 : -8 - length], data[-8 - length : -8]
+
+    def together(parts: list[bytes]) -> bytes:
+        mark = b"PAR1"
+        return mark + parts[0] + parts[1] + struct.pack("<I", len(parts[1])) + mark
+
+    return [pages, table], together
+
+
 def tfrecords(data: bytes) -> tuple[list[bytes], Callable[[list[bytes]], bytes]]:
     """The records; lengths and checksums are put right."""
     parts, place = [], 0

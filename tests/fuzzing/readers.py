@@ -251,6 +251,30 @@ def _make_lmdbs(place: Path) -> None:
     making.write_lmdb(place / "many", {b"%04d" % n: bytes([n % 256]) * 50 for n in range(300)})
 
 
+def _make_webdatasets(place: Path) -> None:
+    samples = {f"{n}": {"png": file_bytes(noise(4, 4, 3, seed=n)), "cls": b"7"} for n in range(3)}
+    making.write_shard(place / "one" / "x.tar", samples)
+    for shard in range(2):
+        making.write_shard(place / "two" / f"{shard}.tar", samples)
+
+
+def _make_parquet(place: Path) -> None:
+    files = [file_bytes(noise(4, 4, 3, seed=n)) for n in range(5)]
+    names = [f"{n}.png" for n in range(5)]
+    numbers, words = [0, 1, 0, 1, 1], list("abbab")
+    making.write_parquet(
+        place / "hub" / "x.parquet", files, paths=names, labels=numbers, class_names=["a", "b"]
+    )
+    making.write_parquet(
+        place / "groups" / "x.parquet", [*files[:4], None], labels=words, row_group_size=2
+    )
+    for name, options in (
+        ("plain", {"compression": "none", "use_dictionary": False, "store_schema": False}),
+        ("second", {"compression": "zstd", "data_page_version": "2.0"}),
+    ):
+        making.write_parquet(place / name / "x.parquet", files, labels=numbers, **options)
+
+
 def _make_cifar(place: Path) -> None:
     place.mkdir()
     making.write_cifar10(place / "ten", making.pictures(32, count=2), [0, 1])
@@ -415,6 +439,20 @@ READERS: Mapping[str, Reader] = {
         lambda folder: _read_source(folder, "x.tar", "folders"),
         {".tar": layers.tar},
         (b"ustar", b"path=../x.png\n", b"size=-1", b"GNU.sparse.major=1", b"\x80" + b"\xff" * 11),
+    ),
+    "webdataset": Reader(
+        _make_webdatasets,
+        lambda folder: _read_source(folder, "", "labels"),
+        {".tar": layers.tar},
+        (b"ustar", b".cls", b".png", b"x.tar.gz", b"\x1f\x8b"),
+    ),
+    "parquet": Reader(
+        _make_parquet,
+        lambda folder: _read_source(folder, "x.parquet", "labels"),
+        {".parquet": layers.parquet},
+        (b"PAR1", b"bytes", b"path", b"\x15\x04", b"\x15\xfe\xff\xff\xff\x0f", b"\x19\xfc"),
+        # One row group may have as much unpacked, and is kept.
+        gib=2.5,
     ),
     "folder": Reader(_make_folders, lambda folder: _read_source(folder, "", "labels")),
     "tfrecords": Reader(

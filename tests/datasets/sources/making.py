@@ -13,6 +13,8 @@ from typing import Any
 
 import lmdb
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from datasets.errors import UnusableError
 from datasets.pyramid import Dataset
@@ -184,3 +186,39 @@ def check(
     for row, name in enumerate(dataset.names):
         assert np.array_equal(top[row], images[name]), name
         assert dataset.entries[row].class_name == (None if classes is None else classes[name])
+
+
+def write_parquet(
+    path: Path,
+    files: Sequence[bytes | None],
+    *,
+    paths: Sequence[str | None] | None = None,
+    labels: Sequence[object] | None = None,
+    class_names: Sequence[str] | None = None,
+    **options: Any,
+) -> Path:
+    """A table as the hub lays it out: image {bytes, path} and, perhaps, label."""
+    told = paths or [None] * len(files)
+    rows = [{"bytes": data, "path": name} for data, name in zip(files, told, strict=True)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {"image": pa.array(rows, kind)}
+    features: dict[str, object] = {"image": {"_type": "Image"}}
+    if labels is not None:
+        columns["label"] = pa.array(labels)
+        features["label"] = {"_type": "Value"}
+    if class_names is not None:
+        features["label"] = {"_type": "ClassLabel", "names": list(class_names)}
+    notes = json.dumps({"info": {"features": features}})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table(columns).replace_schema_metadata({"huggingface": notes})
+    pq.write_table(table, path, **options)
+    return path
+
+
+def write_shard(path: Path, samples: Mapping[str, Mapping[str, bytes]]) -> Path:
+    """A shard of WebDataset's: for each sample, its parts by what comes after the first dot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_tar(
+        path,
+        {f"{key}.{end}": data for key, parts in samples.items() for end, data in parts.items()},
+    )
