@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets import pictures
 from datasets.errors import DatasetError, UnusableError
 from datasets.framing import fit, upright
 from datasets.pyramid import Dataset
@@ -25,6 +24,7 @@ from progan.labels import labels_of_seeds
 from progan.latents import latents_of_seeds
 from tools.arrays import open_array
 from tools.classes import class_names, readable
+from tools.value_range import ValueRange, find_range
 
 Pixels = NDArray[np.uint8]
 Split = Literal["train", "held-out"]
@@ -224,13 +224,20 @@ class FileImages(Images):
 
 
 class ArrayImages(Images):
-    """A `.npy` file: uint8 [N, H, W, C] or [N, C, H, W]; or floats, nominally in [-1, 1]."""
+    """A `.npy` file [N, H, W, C] or [N, C, H, W]: uint8, or numbers of a range.
 
-    def __init__(self, name: str, array: NDArray[np.generic]) -> None:
-        if array.dtype != np.uint8 and array.dtype.kind != "f":
-            raise DatasetError(
-                f"{name} holds {array.dtype} numbers; pictures are uint8, or floats in [-1, 1]."
-            )
+    Args:
+        name: what it was called on the command line.
+        array: the numbers, which may be larger than the memory.
+        value_range: which of them mean black and white; None to find out. uint8 is what it is.
+
+    Raises:
+        DatasetError: the array holds no pictures, or what its numbers mean is not certain.
+    """
+
+    def __init__(
+        self, name: str, array: NDArray[np.generic], value_range: ValueRange | None = None
+    ) -> None:
         self._array = array
         shape = array.shape
         if len(shape) != 4 or 0 in shape or (shape[3] not in (1, 3) and shape[1] not in (1, 3)):
@@ -245,6 +252,10 @@ class ArrayImages(Images):
         self.name, self.kind, self.count = name, "array", shape[0]
         self.resolution, self.channels = height, shape[3] if self._channels_last else shape[1]
         self.details = {}
+        self._range = None
+        if array.dtype != np.uint8:
+            self._range = find_range(array, name, value_range)
+            self.details["range"] = str(self._range)
 
     def name_of(self, number: int) -> str:
         """Name the picture's row."""
@@ -254,9 +265,9 @@ class ArrayImages(Images):
         """Read some pictures."""
         which = np.asarray(numbers, np.int64)
         part = self._array[which]
-        if part.dtype != np.uint8:
+        if self._range is not None:
             first = np.moveaxis(part, 3, 1) if self._channels_last else part
-            return Batch(which, pictures.to_uint8(np.asarray(first, np.float32)))
+            return Batch(which, self._range.to_uint8(first))
         whole = np.asarray(part, np.uint8)
         return Batch(which, whole if self._channels_last else np.moveaxis(whole, 1, 3))
 
@@ -293,6 +304,7 @@ def open_images(
     resize: int | None = None,
     channels: int = 3,
     device: str = "cpu",
+    value_range: ValueRange | None = None,
 ) -> Images:
     """Find the pictures that IMAGES on a command line means.
 
@@ -305,12 +317,14 @@ def open_images(
         resize: pixels to bring all pictures to; None to take them as they are.
         channels: 3 or 1; image files are turned into that.
         device: where a model draws.
+        value_range: which numbers mean black and white in an array that is not of uint8; None to
+            find out.
 
     Raises:
         DatasetError: there is nothing of that name, or nothing usable in it.
         ProganError: a model file is damaged.
     """
-    images = _open(Path(text), text, split, count, seed, resize, channels, device)
+    images = _open(Path(text), text, split, count, seed, resize, channels, device, value_range)
     return images if resize is None else images.at(resize)
 
 
@@ -323,6 +337,7 @@ def _open(
     resize: int | None,
     channels: int,
     device: str,
+    value_range: ValueRange | None,
 ) -> Images:
     if (path / "dataset.json").is_file():
         dataset = Dataset.open(path)
@@ -332,7 +347,7 @@ def _open(
 
         return ModelImages(text, read_model(path, device), count or _USUAL_COUNT, seed)
     if path.suffix.lower() == ".npy" and path.is_file():
-        return ArrayImages(text, open_array(path))
+        return ArrayImages(text, open_array(path), value_range)
     if not path.exists():
         raise DatasetError(
             f"there is no {text}: pictures are a dataset, a folder or zip archive of image files, "
@@ -340,3 +355,17 @@ def _open(
         )
     source = open_source(text, resolution=4, channels=channels, seed=seed)
     return FileImages(text, source, channels=channels, resize=resize)
+
+
+def refuse_unused_range(value_range: ValueRange | None, *images: Images) -> None:
+    """Refuse --range where nothing was read by it.
+
+    Raises:
+        DatasetError: a range was given, and none of the images are an array of such numbers.
+    """
+    if value_range is not None and not any("range" in each.details for each in images):
+        raise DatasetError(
+            f"--range is for .npy arrays of numbers other than uint8, and "
+            f"{' and '.join(each.name for each in images)} "
+            f"{'is none' if len(images) == 1 else 'are none'}."
+        )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from progan.checkpoint import ModelFile
     from tools.detectors import Detector
+    from tools.value_range import ValueRange
 
 PATH = click.Path(path_type=Path)
 PRESET = click.Choice(list(PRESETS))
@@ -89,6 +90,35 @@ def film_zoom(sentence: str) -> Callable[[_Decorated], _Decorated]:
 def seed(sentence: str | None = None) -> Callable[[_Decorated], _Decorated]:
     """Give a command the option --seed, which is 0 by default, with its sentence in --help."""
     return click.option("--seed", type=SEED, default=0, show_default=True, help=sentence)
+
+
+class Range(click.ParamType["ValueRange"]):
+    """Numbers that mean black and white, such as `-1:1`."""
+
+    name = "low:high"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "ValueRange":
+        """Turn what was typed into a range, or end with a usage error."""
+        from tools.value_range import ValueRange, parse_range
+
+        if isinstance(value, ValueRange):
+            return value
+        try:
+            return parse_range(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a range of numbers such as -1:1 or 0:255.", param, ctx)
+
+
+value_range = click.option(
+    "--range",
+    "value_range",
+    type=Range(),
+    metavar="LOW:HIGH",
+    help="Of a .npy array that is not of uint8: the numbers that mean black and white, such as "
+    "-1:1, 0:1 or 0:255; by default found out.",
+)
 
 
 class Seeds(click.ParamType[list[int]]):

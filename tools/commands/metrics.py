@@ -1,11 +1,14 @@
 """`python -m tools metrics`: how near fakes come to reals."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from tools import options
+
+if TYPE_CHECKING:
+    from tools.value_range import ValueRange
 
 
 @click.command()
@@ -33,6 +36,7 @@ from tools import options
     help="Part of a dataset that REALS means.",
 )
 @click.option("--resize", type=click.IntRange(1, 1024), help="Bring all images to this size.")
+@options.value_range
 @options.seed()
 @click.option("--detector", help="inception, critic:RUN, or a TorchScript file.")
 @options.trust
@@ -53,6 +57,7 @@ def metrics(
     count: int | None,
     split: Literal["train", "held-out"],
     resize: int | None,
+    value_range: "ValueRange | None",
     seed: int,
     detector: str | None,
     trust: bool,
@@ -85,6 +90,7 @@ def metrics(
         detector=options.find_detector(detector, where, trust=trust),
         json_file=json_file,
         overwrite=overwrite,
+        value_range=value_range,
     )
     if history is not None:
         work.tell_history(history, reals, split, resize, plot, asked)
