@@ -242,11 +242,13 @@ def history(run: Path, reals: Images, asked: Asked) -> list[dict[str, Any]]:
 
 
 def plot(entries: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the curves of a run's history as a PNG, one panel a metric."""
+    """Draw the curves of a run's history as a picture, one panel a metric."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+
+    from tools.figures import save_figure
 
     names = list(dict.fromkeys(name for entry in entries for name in entry["metrics"]))
     figure, panels = pyplot.subplots(
@@ -269,5 +271,5 @@ def plot(entries: Sequence[dict[str, Any]], path: Path) -> None:
             panel.legend(fontsize="small")
     panels[-1, 0].set_xlabel("thousand real images shown")
     figure.tight_layout()
-    figure.savefig(path, dpi=120, format="png")
+    save_figure(figure, path)
     pyplot.close(figure)

@@ -25,6 +25,17 @@ SEED = click.IntRange(0, 10**18)
 MOST_IMAGES = 1_000_000
 _MOST_SEEDS = 1_000_000
 
+# What files are called that this program does not write as pictures, and no folder is.
+_OTHER_FILES = frozenset(
+    (
+        *(".apng", ".avif", ".bmp", ".dds", ".dib", ".eps", ".exr", ".gif", ".hdr", ".heic"),
+        *(".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jxl", ".pbm", ".pcx", ".pdf", ".pgm"),
+        *(".pnm", ".ppm", ".ps", ".psd", ".qoi", ".svg", ".svgz", ".tga", ".tif", ".tiff"),
+        *(".xbm", ".xpm", ".avi", ".mkv", ".mov", ".mp4", ".webm", ".7z", ".gz", ".npz"),
+        *(".onnx", ".pt", ".pt2", ".pth", ".safetensors", ".tar", ".zip"),
+    )
+)
+
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any] | click.Command)
 
 model = click.argument("model", type=PATH)
@@ -212,6 +223,24 @@ def refuse_other_than_mp4(out: Path) -> None:
     """
     if out.suffix.lower() != ".mp4":
         raise click.BadParameter("the film's name must end in .mp4", param_hint="OUT")
+
+
+def refuse_other_pictures(out: Path, hint: str) -> None:
+    """Refuse a picture by the name of a kind of file that is not written.
+
+    Args:
+        out: what was typed.
+        hint: which argument or option it was typed for.
+
+    Raises:
+        click.BadParameter: it ends as files of another kind do.
+    """
+    if out.suffix.lower() in _OTHER_FILES:
+        raise click.BadParameter(
+            f"no {out.suffix} file can be written; a picture's name must end in .png, .jpg or "
+            ".webp",
+            param_hint=hint,
+        )
 
 
 def refuse_input_as_output(out: Path, *inputs: Path | None) -> None:

@@ -47,7 +47,11 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Measure every checkpoint that RUN has kept.",
 )
-@click.option("--plot", type=options.PATH, help="With --history: the PNG to draw the curves into.")
+@click.option(
+    "--plot",
+    type=options.PATH,
+    help="With --history: the .png, .jpg or .webp to draw the curves into.",
+)
 @options.device
 @options.overwrite
 def metrics(
@@ -82,6 +86,8 @@ def metrics(
         raise click.UsageError("--plot goes with --history.")
     if (fakes is None) != (history is not None) or (reals is None and history is None):
         raise click.UsageError("Give REALS and FAKES, or --history RUN.")
+    if plot is not None:
+        options.refuse_other_pictures(plot, "--plot")
     where = options.find_device(device)
     asked = work.Asked(
         names=wanted,
