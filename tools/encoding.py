@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from datasets import pictures
 from datasets.errors import DatasetError
 from datasets.progress import progress
+from progan.paths import in_utf8
 from tools.outputs import landing_file
 
 # Below this height players show a film as a stamp; pixels are repeated to reach it.
@@ -76,7 +77,8 @@ def write_film(
     refuse_large_frames(height * zoom, width * zoom)
     with (
         landing_file(out, overwrite=overwrite) as path,
-        av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as film,
+        in_utf8(path) as name,
+        av.open(str(name), "w", format="mp4", options={"movflags": "+faststart"}) as film,
         progress("Drawing frames", total=frames, unit="frames") as bar,
     ):
         encoder = _Encoder(film, height, width, zoom, fps, quality)
