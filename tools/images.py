@@ -24,6 +24,7 @@ from progan.labels import labels_of_seeds
 from progan.latents import latents_of_seeds
 from tools.arrays import open_array
 from tools.classes import class_names, readable
+from tools.squares import Squares, size_of
 from tools.value_range import ValueRange, find_range
 
 Pixels = NDArray[np.uint8]
@@ -163,10 +164,36 @@ class ModelImages(Images):
 
 
 class FileImages(Images):
-    """Image files of a folder or an archive; all of one size, or brought to one."""
+    """Image files of a folder or an archive; all of one size, or brought to one.
 
-    def __init__(self, name: str, source: Source, *, channels: int, resize: int | None) -> None:
+    Args:
+        name: what it was called on the command line.
+        source: where they are.
+        channels: 3 or 1; they are turned into that.
+        resize: pixels to bring all to; None to take them as they are.
+        like: the dataset that they are to be compared with: where they are not squares of one size,
+            they are brought to one of its sizes, cropped as its photographs were. None to refuse
+            such pictures.
+
+    Raises:
+        DatasetError: no picture can be read, or the first one is no square and nothing says what to
+            do with it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        *,
+        channels: int,
+        resize: int | None,
+        like: Dataset | None = None,
+    ) -> None:
         self._source = source
+        self._squares = None
+        if like is not None and resize is None:
+            self._squares = Squares(source, name, like)
+            resize = self._squares.side
         self._resize = resize
         self._pool = ThreadPoolExecutor(available_processors())
         self.name, self.kind, self.count = name, "files", len(source.names)
@@ -198,6 +225,8 @@ class FileImages(Images):
         except (UnusableError, OSError):
             return None
         if self._resize is not None:
+            if self._squares is not None:
+                return self._squares.of(pixels, self._resize)
             return fit(pixels, self._resize)
         if pixels.shape[:2] != (self.resolution, self.resolution):
             raise DatasetError(
@@ -209,17 +238,16 @@ class FileImages(Images):
 
     def _find_resolution(self) -> int:
         for number in range(self.count):
-            try:
-                data = self._source.load(number)
-                height, width = (upright(data, 3) if isinstance(data, bytes) else data).shape[:2]
-            except (UnusableError, OSError):
+            shape = size_of(self._source, number)
+            if shape is None:
                 continue
+            height, width = shape
             if height != width:
                 raise DatasetError(
                     f"{self.name}: {self.name_of(number)} is not square ({width}×{height} "
                     "pixels); give --resize to cut out the middle."
                 )
-            return int(height)
+            return height
         raise DatasetError(f"{self.name} holds no picture that can be read.")
 
 
@@ -305,6 +333,7 @@ def open_images(
     channels: int = 3,
     device: str = "cpu",
     value_range: ValueRange | None = None,
+    like: Dataset | None = None,
 ) -> Images:
     """Find the pictures that IMAGES on a command line means.
 
@@ -319,12 +348,15 @@ def open_images(
         device: where a model draws.
         value_range: which numbers mean black and white in an array that is not of uint8; None to
             find out.
+        like: a dataset that image files are to be compared with; see `FileImages`.
 
     Raises:
         DatasetError: there is nothing of that name, or nothing usable in it.
         ProganError: a model file is damaged.
     """
-    images = _open(Path(text), text, split, count, seed, resize, channels, device, value_range)
+    images = _open(
+        Path(text), text, split, count, seed, resize, channels, device, value_range, like
+    )
     return images if resize is None else images.at(resize)
 
 
@@ -338,6 +370,7 @@ def _open(
     channels: int,
     device: str,
     value_range: ValueRange | None,
+    like: Dataset | None,
 ) -> Images:
     if (path / "dataset.json").is_file():
         dataset = Dataset.open(path)
@@ -354,7 +387,7 @@ def _open(
             "a .npy file, a model file or a run directory"
         )
     source = open_source(text, resolution=4, channels=channels, seed=seed)
-    return FileImages(text, source, channels=channels, resize=resize)
+    return FileImages(text, source, channels=channels, resize=resize, like=like)
 
 
 def refuse_unused_range(value_range: ValueRange | None, *images: Images) -> None:

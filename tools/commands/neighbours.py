@@ -104,6 +104,7 @@ def neighbours(
         channels=data.channels,
         device=str(where),
         value_range=value_range,
+        like=data,
     )
     refuse_unused_range(value_range, opened)
     largest = common_side(opened, data)
