@@ -271,7 +271,7 @@ def prepare(
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a picture with samples of every level to this .png or .jpg.",
+    help="Write a picture with samples of every level to this .png, .jpg or .webp.",
 )
 def describe(dataset: Path, sheet: Path | None) -> None:
     """Tell what DATASET holds and how it was made."""

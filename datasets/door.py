@@ -6,18 +6,24 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 import click
 
+from datasets import standard_streams
 from datasets.errors import DatasetError
 
 _STOPPED = 1
-_TERMINATED = 128 + signal.SIGTERM
+# What asks a process to end. A closed terminal sends the second; not every system has it.
+_ENDINGS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
 class _Terminated(BaseException):
-    """The system asked the process to end."""
+    """The system asked the process to end, by the signal of this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class Resolution(click.ParamType[int]):
@@ -56,29 +62,29 @@ class Number(click.FloatRange):
 def run(command: click.Command, *errors: type[Exception]) -> NoReturn:
     """Run `command` as the program, and end the process.
 
-    Exit status: 0 done, 1 failed or stopped, 2 not understood, 143 terminated. What the user can
-    mend becomes one line on stderr: `DatasetError`, the given `errors`, what the operating system
-    refuses (`OSError`) and lack of memory. Any other exception is a mistake of the program and
-    keeps its traceback.
+    Exit status: 0 done, 1 failed or stopped, 2 not understood, 143 terminated, 129 the terminal was
+    closed. What the user can mend becomes one line on stderr: `DatasetError`, the given `errors`,
+    what the operating system refuses (`OSError`) and lack of memory. Any other exception is a
+    mistake of the program and keeps its traceback. That nobody reads what is printed, since the
+    reader has left or the stream is closed, is no failure.
 
     Args:
         command: the click command or group.
         errors: further exception types whose message is a sentence for the user.
     """
     # An exception instead of sudden death, so that half-written outputs are removed.
-    signal.signal(signal.SIGTERM, _terminate)
-    # File names need not be valid text; to print one must not be an error.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    for number in _ENDINGS:
+        # `nohup` has it ignored, and so it stays.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminate)
+    standard_streams.settle()
     status = _status(command, errors)
     try:
         sys.stdout.flush()
-    except OSError:
-        # Whoever read the output has left, or its disk is full. Python would flush once more on
-        # its way out and complain about it.
-        _silence(sys.stdout)
-        status = status or 1
+    except OSError as error:
+        # What was to be printed is lost. Python would flush once more on its way out.
+        standard_streams.silence(sys.stdout.fileno())
+        status = status or _failed(_sentence(error))
     sys.exit(status)
 
 
@@ -93,12 +99,9 @@ def _status(command: click.Command, errors: tuple[type[Exception], ...]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Stopped.", err=True)
         return _STOPPED
-    except _Terminated:
+    except _Terminated as ended:
         click.echo("Stopped.", err=True)
-        return _TERMINATED
-    except BrokenPipeError:
-        _silence(sys.stdout)
-        return 1
+        return 128 + ended.number
     except expected as error:
         return _failed(str(error) or type(error).__name__)
     except OSError as error:
@@ -137,12 +140,8 @@ def _sentence(error: OSError) -> str:
     return f"{' and '.join(names)}: {reason}." if names else f"{reason}."
 
 
-def _silence(stream: TextIO) -> None:
-    with open(os.devnull, "w") as nothing:  # noqa: PTH123 (os.devnull is no path of the user's)
-        os.dup2(nothing.fileno(), stream.fileno())
-
-
 def _terminate(signal_number: int, frame: FrameType | None) -> NoReturn:
     # Once is enough: a second one must not break off the clearing up.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Terminated
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    raise _Terminated(signal_number)

@@ -13,10 +13,17 @@ from PIL import Image, ImageDraw, ImageFont
 from datasets.errors import DatasetError
 from datasets.landing import landing
 
-Format = Literal["png", "jpeg"]
+Format = Literal["png", "jpeg", "webp"]
 Pixels = NDArray[np.uint8]
 
-_FORMATS: dict[str, Format] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+_FORMATS: dict[str, Format] = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+}
+# Pixels a side that a format can hold, or the library that writes it.
+LONGEST_SIDES: dict[Format, int] = {"png": 2**31 - 1, "jpeg": 65500, "webp": 16383}
 _SHEET_GAP = 4
 _WHITE = 255
 
@@ -74,13 +81,22 @@ def encode(image: Pixels, format: Format, *, quality: int = 95) -> bytes:
 
     Args:
         image: [H, W, C] with C 3 (colour) or 1 (grey).
-        format: "png" (lossless) or "jpeg" (full colour resolution).
+        format: "png" or "webp" (both lossless) or "jpeg" (full colour resolution).
         quality: of a JPEG, 1 to 100.
+
+    Raises:
+        DatasetError: the format holds no picture of this size.
     """
+    if max(image.shape[:2]) > LONGEST_SIDES[format]:
+        raise DatasetError(
+            f"{image.shape[1]}×{image.shape[0]} pixels are too many for a {format.upper()} file."
+        )
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     buffer = BytesIO()
     if format == "png":
         picture.save(buffer, "PNG")
+    elif format == "webp":
+        picture.save(buffer, "WEBP", lossless=True, exact=True)
     else:
         picture.save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
@@ -90,12 +106,12 @@ def save(path: str | os.PathLike[str], image: Pixels, *, quality: int = 95) -> N
     """Write an image file in the format of its suffix; a file of that name is replaced.
 
     Args:
-        path: ends in .png, .jpg or .jpeg.
+        path: ends in .png, .jpg, .jpeg or .webp.
         image: [H, W, C] with C 3 (colour) or 1 (grey).
         quality: of a JPEG, 1 to 100.
 
     Raises:
-        DatasetError: another suffix, or no folder to write into.
+        DatasetError: another suffix, too many pixels, or no folder to write into.
     """
     path = Path(path)
     data = encode(image, format_of(path), quality=quality)

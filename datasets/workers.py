@@ -205,16 +205,18 @@ def _serve(answers: Connection, task: Callable[[int], Result], items: Sequence[i
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C while the block starts processes.
+    """Ignore Ctrl-C, and the end of the terminal, while the block starts processes.
 
-    They inherit that for life. A terminal sends it to all of them, but only the program itself
+    They inherit that for life. A terminal sends both to all of them, but only the program itself
     answers, and ends its workers.
     """
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    numbers = [signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    usual = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from progan import sealed
 from progan.errors import DamagedFile, ProganError
 from progan.growth import FIRST_LEVEL
 from progan.networks import Generator
+from progan.paths import in_utf8
 
 MODEL_NAME = "generator.safetensors"
 # Version 1 had no checksum.
@@ -81,7 +82,7 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     if not path.is_file():
         raise ProganError(f"there is no file {path}")
-    with _readable(path), safe_open(path, framework="pt") as file:
+    with _opened(path) as file:
         metadata = _metadata(file)
         if isinstance(metadata, dict) and sealed.has_checksum(metadata):
             sealed.check(path, metadata)
@@ -96,6 +97,13 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if version == _FORMAT_VERSION and not sealed.has_checksum(metadata):
         raise DamagedFile(f"{path} is damaged (its checksum is missing)")
     return tensors, metadata
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; `DamagedFile` where it is none."""
+    with _readable(path), in_utf8(path) as name, safe_open(name, framework="pt") as file:
+        yield file
 
 
 @contextlib.contextmanager
@@ -421,7 +429,7 @@ class Checkpoints:
         Raises:
             DamagedFile: it is not such a file.
         """
-        with _readable(path), safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             metadata = _metadata(file)
         return metadata.get(_RUN) if isinstance(metadata, dict) else None
 

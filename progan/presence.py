@@ -183,7 +183,8 @@ def _send(link: socket.socket, kind: bytes, whom: int) -> None:
 def _end_this_process(message: str) -> None:
     # Not through Python's streams and exit: whoever hangs may hold their locks.
     if message:
-        os.write(2, f"Error: {message}\n".encode())
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            os.write(2, f"Error: {message}\n".encode())
     os._exit(1)
 
 

@@ -42,7 +42,8 @@ TINY = [
 @pytest.fixture(autouse=True)
 def undisturbed() -> Iterator[None]:
     """Put back what the door changes in this process; small networks need one thread."""
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    usual = {number: signal.getsignal(number) for number in numbers}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -245,8 +246,41 @@ def test_a_run_whose_listener_is_gone_goes_on_and_stops_with_a_checkpoint(
         time.sleep(0.05)
     assert not (run / "checkpoints").exists()
     process.send_signal(signal.SIGINT)
-    # Not 0: its last sentence has reached nobody.
-    assert process.wait(_PATIENCE) == 1
+    assert process.wait(_PATIENCE) == 0
+    (newest,) = (run / "checkpoints").iterdir()
+    assert int(newest.stem) >= json.loads(log.read_text().splitlines()[-1])["nimg"]
+
+
+# Makes what it writes to the terminal of its session, and then becomes train.py.
+_IN_TERMINAL = """import fcntl, os, sys, termios
+fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"""
+
+
+def test_a_run_whose_terminal_is_closed_goes_on(dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = map(str, (ROOT / "train.py", dataset, run, *TINY, "--kimg", 1000))
+    terminal, inside = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", _IN_TERMINAL, *words],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as process:
+        os.close(inside)
+        said = b""
+        while b"kimg 0.0" not in said:
+            said += os.read(terminal, 4096)
+        os.close(terminal)
+        log = run / "log.jsonl"
+        before = log.stat().st_size
+        while log.stat().st_size < before + 1000:  # several status lines that nobody reads
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(_PATIENCE) == 0
     (newest,) = (run / "checkpoints").iterdir()
     assert int(newest.stem) >= json.loads(log.read_text().splitlines()[-1])["nimg"]
 
@@ -531,6 +565,35 @@ def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
     assert threading.current_thread() is threading.main_thread()
+
+
+def test_the_end_of_the_terminal_is_a_request_under_torchrun_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    stop = StopSignals()
+    signal.raise_signal(signal.SIGHUP)
+    assert not stop()
+    assert f"Training goes on, in process {os.getpid()}" in capsys.readouterr().err
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    stop = StopSignals()
+    for _ in range(2):  # from the terminal, and from torchrun
+        signal.raise_signal(signal.SIGHUP)
+    assert stop()
+
+
+@pytest.mark.parametrize("torchrun", [False, True])
+def test_under_nohup_the_end_of_the_terminal_stays_ignored(
+    monkeypatch: pytest.MonkeyPatch, torchrun: bool
+) -> None:
+    if torchrun:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop = StopSignals()
+    signal.raise_signal(signal.SIGHUP)
+    assert not stop()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_options_that_would_be_ignored_are_refused(

@@ -395,11 +395,13 @@ def to_json(found: Sequence[Speed], device: torch.device) -> dict[str, Any]:
 
 
 def plot(found: Sequence[Speed], path: Path) -> None:
-    """Draw seconds per kimg by level as a PNG."""
+    """Draw seconds per kimg by level as a picture."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+
+    from tools.figures import save_figure
 
     figure, panel = pyplot.subplots(figsize=(8, 4.5))
     for fading, label in ((False, "held"), (True, "fading in")):
@@ -417,5 +419,5 @@ def plot(found: Sequence[Speed], path: Path) -> None:
     panel.grid(alpha=0.3, which="both")
     panel.legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=120, format="png")
+    save_figure(figure, path)
     pyplot.close(figure)

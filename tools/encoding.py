@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from datasets import pictures
 from datasets.errors import DatasetError
 from datasets.progress import progress
+from progan.paths import in_utf8
 from tools.outputs import landing_file
 
 # Below this height players show a film as a stamp; pixels are repeated to reach it.
@@ -23,6 +24,8 @@ _SMALLEST_HEIGHT = 256
 _LARGEST_SIDE = 4096
 # The number of BT.709 in H.264's tables of primaries and of transfer functions.
 _BT709 = 1
+# Below this x264 makes a lossless stream, of a profile that hardly any player knows.
+_LEAST_FACTOR = 1
 # Groups of frames that may wait to be encoded while others are being drawn.
 _GROUPS_WAITING = 2
 
@@ -64,7 +67,7 @@ def write_film(
         width: likewise.
         zoom: how often each pixel is repeated.
         fps: frames per second.
-        quality: constant rate factor of x264, 0 (lossless) … 51; 17 looks like the source.
+        quality: constant rate factor of x264, 0 (least loss) … 51; 17 looks like the source.
         overwrite: whether an existing file gives way.
 
     Raises:
@@ -74,7 +77,8 @@ def write_film(
     refuse_large_frames(height * zoom, width * zoom)
     with (
         landing_file(out, overwrite=overwrite) as path,
-        av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as film,
+        in_utf8(path) as name,
+        av.open(str(name), "w", format="mp4", options={"movflags": "+faststart"}) as film,
         progress("Drawing frames", total=frames, unit="frames") as bar,
     ):
         encoder = _Encoder(film, height, width, zoom, fps, quality)
@@ -132,7 +136,9 @@ class _Encoder:
         stream.pix_fmt = "yuv420p"
         # Of generated faces of 32 and 64 pixels, as near to the source as with "medium" at the same
         # factor, in a quarter of the time; the file is a fifth larger.
-        stream.options = {"crf": str(quality), "preset": "superfast"}
+        # The profile is named, so that no setting can lead beyond what players take.
+        factor = str(max(quality, _LEAST_FACTOR))
+        stream.options = {"crf": factor, "preset": "superfast", "profile": "high"}
         # Said in the file, since a player that must guess takes another matrix for small films
         # than for large ones, and shifts the colours of one of them.
         stream.colorspace = Colorspace.ITU709

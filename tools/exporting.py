@@ -28,6 +28,7 @@ from progan.labels import labels_of_seeds
 from progan.latents import latents_of_seeds
 from progan.layers import Scaled
 from progan.networks import Generator
+from progan.paths import in_utf8
 from tools.drawing import agree, draw
 from tools.outputs import landing_file
 
@@ -95,7 +96,8 @@ def export(
             if onnx:
                 _write_onnx(program, part, facts, needed["onnx"])
             else:
-                torch.export.save(program, part)
+                with part.open("wb") as file:
+                    torch.export.save(program, file)
         bar.advance()
         difference = _difference(model.generator, part, needed.get("onnxruntime"))
         if not difference <= TOLERANCE:
@@ -103,7 +105,7 @@ def export(
                 f"{out} was not written: its images would differ from the generator's by "
                 f"{difference:.2g} of their largest number."
             )
-        card_part.write_text(card, encoding="utf-8")
+        card_part.write_text(card, encoding="utf-8", errors="backslashreplace")
         bar.advance()
     return difference
 
@@ -140,7 +142,7 @@ def export_small(model: ModelFile, out: Path, card: str, *, overwrite: bool) -> 
                 f"{out} was not written: with numbers of 16 bits, its pictures would differ from "
                 "the generator's by more than a grey level."
             )
-        card_part.write_text(card, encoding="utf-8")
+        card_part.write_text(card, encoding="utf-8", errors="backslashreplace")
 
 
 def card_place(out: Path) -> Path:
@@ -244,15 +246,16 @@ def _difference(generator: Generator, path: Path, onnxruntime: ModuleType | None
     """Run a file that was written, and compare its images with the generator's."""
     worst = 0.0
     session, module = None, None
-    with _quiet():
+    with _quiet(), in_utf8(path) as name:
         if onnxruntime is not None:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 3
             session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(name), options, providers=["CPUExecutionProvider"]
             )
         else:
-            module = torch.export.load(path).module()
+            with path.open("rb") as file:
+                module = torch.export.load(file).module()
     for count in _TRIED:
         seeds = range(count)
         points = latents_of_seeds(seeds, generator.latent_size)

@@ -50,7 +50,7 @@ def write(path: Path, features: Features) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with landing(path, overwrite=True) as part:
             save_file({"features": features}, part, {"sha256": _hash(features)})
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, ValueError):  # the last: its name is not UTF-8
         return
 
 

@@ -25,11 +25,9 @@ from tools.drawing import images, parts, pixels
 from tools.outputs import landing_file, landing_folder
 
 # The names that `picture_names` gives, so that an older folder of pictures is known as one.
-_NAMES = re.compile(r"(?:class\d{4,9}-)?(?:seed|latent)\d{6,18}\.(?:png|jpg)", re.ASCII)
+_NAMES = re.compile(r"(?:class\d{4,9}-)?(?:seed|latent)\d{6,18}\.(?:png|jpg|webp)", re.ASCII)
 # More pixels than this no viewer opens, and they would take gigabytes while they are compressed.
 _MOST_PIXELS = 2**28
-# What the JPEG library takes.
-_LONGEST_JPEG_SIDE = 65500
 # Pictures by which half precision is judged.
 PICTURES_COMPARED = 16
 # Faces whose latents are made at once, about.
@@ -136,7 +134,7 @@ def generate_files(
         faces: what of, N.
         names: of `picture_names`, N, at least one.
         out: the folder, which is there whole or not at all.
-        suffix: .png or .jpg.
+        suffix: .png, .jpg or .webp.
         overwrite: whether an older folder of pictures gives way.
 
     Raises:
@@ -206,7 +204,8 @@ def generate_grid(
 ) -> None:
     """Write one picture file with all images in rows, each pixel repeated `zoom` times.
 
-    Arguments and errors as of `generate_files`; `out` is a file that ends in .png, .jpg or .jpeg.
+    Arguments and errors as of `generate_files`; `out` is a file that ends in .png, .jpg,
+    .jpeg or .webp.
 
     Raises:
         DatasetError: the sheet would be too large.
@@ -214,7 +213,7 @@ def generate_grid(
     format_name = pictures.format_of(out)
     count, side = faces.count, 2**generator.level
     width, height = zoom * columns * side, zoom * -(-count // columns) * side
-    longest = _LONGEST_JPEG_SIDE if format_name == "jpeg" else _MOST_PIXELS
+    longest = pictures.LONGEST_SIDES[format_name]
     if width * height > _MOST_PIXELS or max(width, height) > longest:
         raise DatasetError(
             f"{out} would have {width}×{height} pixels, too many for one {format_name.upper()} "

@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets import pictures
 from datasets.errors import DatasetError, UnusableError
 from datasets.framing import fit, upright
 from datasets.pyramid import Dataset
@@ -25,6 +24,8 @@ from progan.labels import labels_of_seeds
 from progan.latents import latents_of_seeds
 from tools.arrays import open_array
 from tools.classes import class_names, readable
+from tools.squares import Squares, size_of
+from tools.value_range import ValueRange, find_range
 
 Pixels = NDArray[np.uint8]
 Split = Literal["train", "held-out"]
@@ -163,10 +164,36 @@ class ModelImages(Images):
 
 
 class FileImages(Images):
-    """Image files of a folder or an archive; all of one size, or brought to one."""
+    """Image files of a folder or an archive; all of one size, or brought to one.
 
-    def __init__(self, name: str, source: Source, *, channels: int, resize: int | None) -> None:
+    Args:
+        name: what it was called on the command line.
+        source: where they are.
+        channels: 3 or 1; they are turned into that.
+        resize: pixels to bring all to; None to take them as they are.
+        like: the dataset that they are to be compared with: where they are not squares of one size,
+            they are brought to one of its sizes, cropped as its photographs were. None to refuse
+            such pictures.
+
+    Raises:
+        DatasetError: no picture can be read, or the first one is no square and nothing says what to
+            do with it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        *,
+        channels: int,
+        resize: int | None,
+        like: Dataset | None = None,
+    ) -> None:
         self._source = source
+        self._squares = None
+        if like is not None and resize is None:
+            self._squares = Squares(source, name, like)
+            resize = self._squares.side
         self._resize = resize
         self._pool = ThreadPoolExecutor(available_processors())
         self.name, self.kind, self.count = name, "files", len(source.names)
@@ -198,6 +225,8 @@ class FileImages(Images):
         except (UnusableError, OSError):
             return None
         if self._resize is not None:
+            if self._squares is not None:
+                return self._squares.of(pixels, self._resize)
             return fit(pixels, self._resize)
         if pixels.shape[:2] != (self.resolution, self.resolution):
             raise DatasetError(
@@ -209,28 +238,34 @@ class FileImages(Images):
 
     def _find_resolution(self) -> int:
         for number in range(self.count):
-            try:
-                data = self._source.load(number)
-                height, width = (upright(data, 3) if isinstance(data, bytes) else data).shape[:2]
-            except (UnusableError, OSError):
+            shape = size_of(self._source, number)
+            if shape is None:
                 continue
+            height, width = shape
             if height != width:
                 raise DatasetError(
                     f"{self.name}: {self.name_of(number)} is not square ({width}×{height} "
                     "pixels); give --resize to cut out the middle."
                 )
-            return int(height)
+            return height
         raise DatasetError(f"{self.name} holds no picture that can be read.")
 
 
 class ArrayImages(Images):
-    """A `.npy` file: uint8 [N, H, W, C] or [N, C, H, W]; or floats, nominally in [-1, 1]."""
+    """A `.npy` file [N, H, W, C] or [N, C, H, W]: uint8, or numbers of a range.
 
-    def __init__(self, name: str, array: NDArray[np.generic]) -> None:
-        if array.dtype != np.uint8 and array.dtype.kind != "f":
-            raise DatasetError(
-                f"{name} holds {array.dtype} numbers; pictures are uint8, or floats in [-1, 1]."
-            )
+    Args:
+        name: what it was called on the command line.
+        array: the numbers, which may be larger than the memory.
+        value_range: which of them mean black and white; None to find out. uint8 is what it is.
+
+    Raises:
+        DatasetError: the array holds no pictures, or what its numbers mean is not certain.
+    """
+
+    def __init__(
+        self, name: str, array: NDArray[np.generic], value_range: ValueRange | None = None
+    ) -> None:
         self._array = array
         shape = array.shape
         if len(shape) != 4 or 0 in shape or (shape[3] not in (1, 3) and shape[1] not in (1, 3)):
@@ -245,6 +280,10 @@ class ArrayImages(Images):
         self.name, self.kind, self.count = name, "array", shape[0]
         self.resolution, self.channels = height, shape[3] if self._channels_last else shape[1]
         self.details = {}
+        self._range = None
+        if array.dtype != np.uint8:
+            self._range = find_range(array, name, value_range)
+            self.details["range"] = str(self._range)
 
     def name_of(self, number: int) -> str:
         """Name the picture's row."""
@@ -254,9 +293,9 @@ class ArrayImages(Images):
         """Read some pictures."""
         which = np.asarray(numbers, np.int64)
         part = self._array[which]
-        if part.dtype != np.uint8:
+        if self._range is not None:
             first = np.moveaxis(part, 3, 1) if self._channels_last else part
-            return Batch(which, pictures.to_uint8(np.asarray(first, np.float32)))
+            return Batch(which, self._range.to_uint8(first))
         whole = np.asarray(part, np.uint8)
         return Batch(which, whole if self._channels_last else np.moveaxis(whole, 1, 3))
 
@@ -293,6 +332,8 @@ def open_images(
     resize: int | None = None,
     channels: int = 3,
     device: str = "cpu",
+    value_range: ValueRange | None = None,
+    like: Dataset | None = None,
 ) -> Images:
     """Find the pictures that IMAGES on a command line means.
 
@@ -305,12 +346,17 @@ def open_images(
         resize: pixels to bring all pictures to; None to take them as they are.
         channels: 3 or 1; image files are turned into that.
         device: where a model draws.
+        value_range: which numbers mean black and white in an array that is not of uint8; None to
+            find out.
+        like: a dataset that image files are to be compared with; see `FileImages`.
 
     Raises:
         DatasetError: there is nothing of that name, or nothing usable in it.
         ProganError: a model file is damaged.
     """
-    images = _open(Path(text), text, split, count, seed, resize, channels, device)
+    images = _open(
+        Path(text), text, split, count, seed, resize, channels, device, value_range, like
+    )
     return images if resize is None else images.at(resize)
 
 
@@ -323,6 +369,8 @@ def _open(
     resize: int | None,
     channels: int,
     device: str,
+    value_range: ValueRange | None,
+    like: Dataset | None,
 ) -> Images:
     if (path / "dataset.json").is_file():
         dataset = Dataset.open(path)
@@ -332,11 +380,25 @@ def _open(
 
         return ModelImages(text, read_model(path, device), count or _USUAL_COUNT, seed)
     if path.suffix.lower() == ".npy" and path.is_file():
-        return ArrayImages(text, open_array(path))
+        return ArrayImages(text, open_array(path), value_range)
     if not path.exists():
         raise DatasetError(
             f"there is no {text}: pictures are a dataset, a folder or zip archive of image files, "
             "a .npy file, a model file or a run directory"
         )
     source = open_source(text, resolution=4, channels=channels, seed=seed)
-    return FileImages(text, source, channels=channels, resize=resize)
+    return FileImages(text, source, channels=channels, resize=resize, like=like)
+
+
+def refuse_unused_range(value_range: ValueRange | None, *images: Images) -> None:
+    """Refuse --range where nothing was read by it.
+
+    Raises:
+        DatasetError: a range was given, and none of the images are an array of such numbers.
+    """
+    if value_range is not None and not any("range" in each.details for each in images):
+        raise DatasetError(
+            f"--range is for .npy arrays of numbers other than uint8, and "
+            f"{' and '.join(each.name for each in images)} "
+            f"{'is none' if len(images) == 1 else 'are none'}."
+        )

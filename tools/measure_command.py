@@ -16,11 +16,12 @@ from progan.errors import ProganError
 from progan.run_record import read_record
 from progan.runs import read_average
 from tools.detectors import Detector
-from tools.images import Images, ModelImages, Split, open_images
+from tools.images import Images, ModelImages, Split, open_images, refuse_unused_range
 from tools.measure import Report, common_count, measure
 from tools.metrics.laplacian import COARSEST
 from tools.metrics.registry import METRICS
 from tools.outputs import landing_file
+from tools.value_range import ValueRange
 
 # Images of each side, of each checkpoint of a run.
 _USUAL_HISTORY = 1000
@@ -90,6 +91,7 @@ class Asked:
         detector: sees the features.
         json_file: where to write the figures.
         overwrite: whether older results give way.
+        value_range: which numbers mean black and white in arrays; None to find out.
     """
 
     names: Sequence[str]
@@ -98,6 +100,7 @@ class Asked:
     detector: Detector | None
     json_file: Path | None
     overwrite: bool
+    value_range: ValueRange | None = None
 
 
 def tell(
@@ -110,7 +113,7 @@ def tell(
     """
     seed = asked.seed
     reals = open_images(reals_name, split=split, seed=seed, resize=resize, device=device,
-                        count=asked.count)  # fmt: skip
+                        count=asked.count, value_range=asked.value_range)  # fmt: skip
     fakes = open_images(
         fakes_name,
         count=common_count(reals, asked.count),
@@ -118,7 +121,9 @@ def tell(
         resize=resize,
         channels=reals.channels,
         device=device,
+        value_range=asked.value_range,
     )
+    refuse_unused_range(asked.value_range, reals, fakes)
     count = min(common_count(reals, asked.count), fakes.count)
     with progress("Measuring", total=2 * count, unit="images") as bar:
         report = measure(
@@ -147,7 +152,10 @@ def tell_history(
     Raises:
         DatasetError: there is no checkpoint, or the dataset is not where it was.
     """
-    reals = open_images(reals_name or dataset_of(run), split=split, resize=resize)
+    reals = open_images(
+        reals_name or dataset_of(run), split=split, resize=resize, value_range=asked.value_range
+    )
+    refuse_unused_range(asked.value_range, reals)
     entries = history(run, reals, asked)
     names = list(dict.fromkeys(name for entry in entries for name in flat(entry["metrics"])))
     click.echo(f"{'kimg':>9}  {'level':>5}  " + "  ".join(f"{name:>10}" for name in names))
@@ -234,11 +242,13 @@ def history(run: Path, reals: Images, asked: Asked) -> list[dict[str, Any]]:
 
 
 def plot(entries: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the curves of a run's history as a PNG, one panel a metric."""
+    """Draw the curves of a run's history as a picture, one panel a metric."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+
+    from tools.figures import save_figure
 
     names = list(dict.fromkeys(name for entry in entries for name in entry["metrics"]))
     figure, panels = pyplot.subplots(
@@ -261,5 +271,5 @@ def plot(entries: Sequence[dict[str, Any]], path: Path) -> None:
             panel.legend(fontsize="small")
     panels[-1, 0].set_xlabel("thousand real images shown")
     figure.tight_layout()
-    figure.savefig(path, dpi=120, format="png")
+    save_figure(figure, path)
     pyplot.close(figure)

@@ -19,6 +19,7 @@ from progan.runs import earlier_datasets, imported_from
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
 from tools.divergence import Judge
+from tools.event_files import EventWriter
 from tools.going_back import go_back
 from tools.images import DatasetImages, Images, Split
 from tools.measuring import Measuring
@@ -75,7 +76,7 @@ def bring_observers(
     go_back(run, trainer.nimg)
     threading.excepthook = _leave_it_to_the_main_thread
     # For a TensorBoard that has read the events already which are gone now.
-    writer = SummaryWriter(str(run), purge_step=trainer.nimg + 1)
+    writer = EventWriter(run, trainer.nimg + 1)
     known = [each.seconds_per_image for each in before if isinstance(each, Ticks)]
     seconds = known[0] if known else _measured_speeds(trainer)
     saver = saving(data, run, checkpoints, pace)

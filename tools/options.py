@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from progan.checkpoint import ModelFile
     from tools.detectors import Detector
+    from tools.value_range import ValueRange
 
 PATH = click.Path(path_type=Path)
 PRESET = click.Choice(list(PRESETS))
@@ -23,6 +24,17 @@ PRESET = click.Choice(list(PRESETS))
 SEED = click.IntRange(0, 10**18)
 MOST_IMAGES = 1_000_000
 _MOST_SEEDS = 1_000_000
+
+# What files are called that this program does not write as pictures, and no folder is.
+_OTHER_FILES = frozenset(
+    (
+        *(".apng", ".avif", ".bmp", ".dds", ".dib", ".eps", ".exr", ".gif", ".hdr", ".heic"),
+        *(".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jxl", ".pbm", ".pcx", ".pdf", ".pgm"),
+        *(".pnm", ".ppm", ".ps", ".psd", ".qoi", ".svg", ".svgz", ".tga", ".tif", ".tiff"),
+        *(".xbm", ".xpm", ".avi", ".mkv", ".mov", ".mp4", ".webm", ".7z", ".gz", ".npz"),
+        *(".onnx", ".pt", ".pt2", ".pth", ".safetensors", ".tar", ".zip"),
+    )
+)
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any] | click.Command)
 
@@ -89,6 +101,35 @@ def film_zoom(sentence: str) -> Callable[[_Decorated], _Decorated]:
 def seed(sentence: str | None = None) -> Callable[[_Decorated], _Decorated]:
     """Give a command the option --seed, which is 0 by default, with its sentence in --help."""
     return click.option("--seed", type=SEED, default=0, show_default=True, help=sentence)
+
+
+class Range(click.ParamType["ValueRange"]):
+    """Numbers that mean black and white, such as `-1:1`."""
+
+    name = "low:high"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "ValueRange":
+        """Turn what was typed into a range, or end with a usage error."""
+        from tools.value_range import ValueRange, parse_range
+
+        if isinstance(value, ValueRange):
+            return value
+        try:
+            return parse_range(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a range of numbers such as -1:1 or 0:255.", param, ctx)
+
+
+value_range = click.option(
+    "--range",
+    "value_range",
+    type=Range(),
+    metavar="LOW:HIGH",
+    help="Of a .npy array that is not of uint8: the numbers that mean black and white, such as "
+    "-1:1, 0:1 or 0:255; by default found out.",
+)
 
 
 class Seeds(click.ParamType[list[int]]):
@@ -182,6 +223,24 @@ def refuse_other_than_mp4(out: Path) -> None:
     """
     if out.suffix.lower() != ".mp4":
         raise click.BadParameter("the film's name must end in .mp4", param_hint="OUT")
+
+
+def refuse_other_pictures(out: Path, hint: str) -> None:
+    """Refuse a picture by the name of a kind of file that is not written.
+
+    Args:
+        out: what was typed.
+        hint: which argument or option it was typed for.
+
+    Raises:
+        click.BadParameter: it ends as files of another kind do.
+    """
+    if out.suffix.lower() in _OTHER_FILES:
+        raise click.BadParameter(
+            f"no {out.suffix} file can be written; a picture's name must end in .png, .jpg or "
+            ".webp",
+            param_hint=hint,
+        )
 
 
 def refuse_input_as_output(out: Path, *inputs: Path | None) -> None:

@@ -126,7 +126,9 @@ def project(
         again = draw(generator, found.latents, labels)
         both = pictures.grid(np.concatenate([photographs, again]), len(paths))
         pictures.save(folder / "comparison.png", pictures.zoom(both, zoom))
-        with (folder / "distances.csv").open("w", encoding="utf-8", newline="") as file:
+        with (folder / "distances.csv").open(
+            "w", encoding="utf-8", errors="surrogateescape", newline=""
+        ) as file:
             writer = csv.writer(file)
             writer.writerow(["photograph", "distance"])
             for path, distance in zip(paths, found.distances, strict=True):

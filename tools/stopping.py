@@ -20,6 +20,9 @@ class StopSignals:
     A cluster's manager may signal torchrun and the processes that it started, which torchrun then
     signals too: one request that arrives twice. And where torchrun itself is killed, nobody can
     stop what it started any more, so that stops too.
+
+    A terminal that is closed (SIGHUP) is no request: training goes on. But torchrun ends of it,
+    with or without `nohup`, and takes along what it started, so there it asks for a stop too.
     """
 
     _SAME_REQUEST_SECONDS = 3.0
@@ -31,6 +34,19 @@ class StopSignals:
         self._parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
+        # `nohup` has it ignored, and so it stays; some systems have no such signal.
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            alone = self._parent is None
+            signal.signal(signal.SIGHUP, self._go_on if alone else self._handle)
+
+    def _go_on(self, number: int, frame: FrameType | None) -> None:
+        """Tell those who read the log, if there is one."""
+        if self.processes is None or self.processes.rank == 0:
+            door.tell(
+                f"The terminal was closed. Training goes on, in process {os.getpid()}; "
+                f"kill {os.getpid()} stops it with a checkpoint.",
+                err=True,
+            )
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()

@@ -140,7 +140,7 @@ def write_timelapse(
         frames: length of the film.
         hold: frames at its end that show the last checkpoint alone.
         fps: frames per second.
-        quality: constant rate factor of x264, 0 (lossless) … 51.
+        quality: constant rate factor of x264, 0 (least loss) … 51.
         zoom: how often the pixels of the last checkpoint are repeated; None for what makes small
             films visible.
         captions: whether a line below the pictures tells images shown and level.

@@ -48,7 +48,7 @@ def write_video(
         out: ends in .mp4.
         columns: pictures a row.
         fps: frames per second.
-        quality: constant rate factor of x264, 0 (lossless) … 51; 17 looks like the source.
+        quality: constant rate factor of x264, 0 (least loss) … 51; 17 looks like the source.
         zoom: how often each pixel is repeated; None for what makes small films visible.
         precision: as of `tools.drawing.quickest`.
         overwrite: whether an existing file gives way.

@@ -29,7 +29,7 @@ def program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Program]:
     """Run a command through the door, as the whole program, without a new process."""
-    usual = signal.getsignal(signal.SIGTERM)
+    usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def call(
         command: click.Command, *words: object, errors: tuple[type[Exception], ...] = ()
@@ -43,4 +43,5 @@ def program(
         return Ended(ended.value.code, captured.out, without_progress(captured.err))
 
     yield call
-    signal.signal(signal.SIGTERM, usual)
+    for number, handler in usual.items():
+        signal.signal(number, handler)

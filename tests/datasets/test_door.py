@@ -5,11 +5,12 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
-from datasets import door
+from datasets import door, workers
 from datasets.errors import DatasetError
 from tests.datasets.conftest import Program
 
@@ -53,12 +54,13 @@ def test_what_the_user_can_mend_is_one_line(
 
 def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["program"])
-    usual = signal.getsignal(signal.SIGTERM)
+    usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(ZeroDivisionError):
             door.run(failing(ZeroDivisionError()))
     finally:
-        signal.signal(signal.SIGTERM, usual)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def test_success_and_the_status_of_a_command(program: Program) -> None:
@@ -89,11 +91,14 @@ def test_resolution_refuses_the_rest(text: str) -> None:
         door.Resolution().convert(text, None, None)
 
 
-def test_termination_unwinds(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_termination_unwinds(tmp_path: Path, number: signal.Signals, status: int) -> None:
     script = textwrap.dedent("""
-        import sys, time, click
+        import signal, sys, time, click
         from datasets import door
         from datasets.landing import landing
+
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever these tests were started with
 
         @click.command()
         def work():
@@ -116,36 +121,104 @@ def test_termination_unwinds(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.terminate()
+        process.send_signal(number)
         _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (143, "Stopped.\n")
+    assert (process.returncode, err) == (status, "Stopped.\n")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("output", ["click.echo('x' * 100_000)", "click.echo('x')", "print('x')"])
-def test_a_reader_that_has_left_is_no_error(output: str) -> None:
-    script = textwrap.dedent("""
-        import os, click
-        from datasets import door
+def test_what_nohup_has_ignored_stays_ignored(program: Program) -> None:
+    @click.command()
+    def hang_up() -> None:
+        signal.raise_signal(signal.SIGHUP)
+        click.echo("done")
 
-        @click.command()
-        def work():
-            os.read(0, 1)  # Until the reader has left.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    assert program(hang_up).status == 129
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ended = program(hang_up)
+    assert (ended.status, ended.out) == (0, "done\n")
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_workers_leave_it_to_the_program_to_answer_the_terminal() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        usual = signal.getsignal(number)
+        with workers._interrupts_ignored():
+            assert signal.getsignal(number) is signal.SIG_IGN
+        assert signal.getsignal(number) is usual
+
+
+WORK = textwrap.dedent("""
+    import os, sys, click
+    from datasets import door
+    from datasets.progress import progress
+
+    @click.command()
+    def work():
+        with open("result", "w") as file, progress("Working", total=2, unit="steps") as bar:
             OUTPUT
+            bar.advance(2)
+            click.echo("told", err=True)
+            file.write("whole")
 
-        door.run(work)
-        """)
+    door.run(work)
+    """)
+
+
+def working(folder: Path, output: str, redirected: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a program that prints in the middle of its work, its streams as the shell has them."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     environment.pop("PYTHONUNBUFFERED", None)  # What waits in a buffer is the harder case.
-    reading, writing = os.pipe()
-    with subprocess.Popen(
-        [sys.executable, "-c", script.replace("OUTPUT", output)],
+    script = WORK.replace("OUTPUT", output)
+    return subprocess.Popen(
+        ["sh", "-c", f'exec "$0" -c "$1" {redirected}', sys.executable, script],
         env=environment,
-        stdin=subprocess.PIPE,
-        stdout=writing,
+        cwd=folder,
         stderr=subprocess.PIPE,
-    ) as process:
+        **options,
+    )
+
+
+@pytest.mark.parametrize("output", ["click.echo('x' * 100_000)", "click.echo('x')", "print('x')"])
+def test_a_reader_that_has_left_is_no_error(tmp_path: Path, output: str) -> None:
+    reading, writing = os.pipe()
+    until_it_has_left = f"os.read(0, 1); {output}"
+    with working(tmp_path, until_it_has_left, "", stdin=subprocess.PIPE, stdout=writing) as process:
         os.close(writing)
         os.close(reading)
         _, err = process.communicate(b"x", timeout=30)
-    assert (process.returncode, err) == (1, b"")
+    assert (process.returncode, err) == (0, b"told\n")
+    assert (tmp_path / "result").read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    ("redirected", "told"),
+    [(">&-", b"told\n"), (">/dev/null 2>&-", b""), ("<&- >&- 2>&-", b"")],
+)
+def test_closed_streams_are_no_error_and_their_place_is_no_files(
+    tmp_path: Path, redirected: str, told: bytes
+) -> None:
+    # As a library does that prints by itself: it must not get into the file that was opened last.
+    library = "click.echo('x'); os.write(1, b'noise'); os.write(2, b'' if TOLD else b'noise')"
+    with working(tmp_path, library.replace("TOLD", str(bool(told))), redirected) as process:
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, told)
+    assert (tmp_path / "result").read_text() == "whole"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no disk that is always full")
+@pytest.mark.parametrize("output", ["click.echo('x' * 100_000)", "sys.stdout.write('x')"])
+def test_what_could_not_be_printed_is_told(tmp_path: Path, output: str) -> None:
+    with working(tmp_path, output, ">/dev/full") as process:
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err.splitlines()[-1] == b"Error: standard output: No space left on device."
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no disk that is always full")
+def test_a_full_disk_under_standard_error_fails_no_work(tmp_path: Path) -> None:
+    with working(tmp_path, "click.echo('x')", "2>/dev/full", stdout=subprocess.PIPE) as process:
+        out, _ = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, b"x\n")
+    assert (tmp_path / "result").read_text() == "whole"

@@ -51,7 +51,7 @@ def test_zoom_makes_squares() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp"])
 def test_saved_files_hold_the_picture(tmp_path: Path, channels: int, suffix: str) -> None:
     image = np.full((16, 16, channels), 40, np.uint8)
     image[:, 8:] = 200
@@ -59,10 +59,12 @@ def test_saved_files_hold_the_picture(tmp_path: Path, channels: int, suffix: str
     path.write_text("an older one")
     pictures.save(path, image)
     with Image.open(path) as read:
-        assert read.mode == ("L" if channels == 1 else "RGB")
-        assert read.format == ("PNG" if suffix == ".png" else "JPEG")
-        back = np.asarray(read).reshape(image.shape).astype(int)
-    assert np.abs(back - image).max() <= (0 if suffix == ".png" else 3)
+        grey = channels == 1 and suffix != ".webp"  # which knows no grey
+        assert read.mode == ("L" if grey else "RGB")
+        assert read.format == {".png": "PNG", ".webp": "WEBP"}.get(suffix, "JPEG")
+        back = np.asarray(read.convert("L") if channels == 1 else read)
+    back = back.reshape(image.shape).astype(int)
+    assert np.abs(back - image).max() <= (0 if suffix in (".png", ".webp") else 3)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
@@ -78,6 +80,14 @@ def test_other_suffixes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"picture\.bmp must end in \.png"):
         pictures.save(tmp_path / "picture.bmp", noise(4, 4, 3))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_side_that_a_format_cannot_hold_is_a_sentence(tmp_path: Path) -> None:
+    long = np.zeros((1, 16384, 1), np.uint8)
+    with pytest.raises(DatasetError, match="16384×1 pixels are too many for a WEBP file"):
+        pictures.save(tmp_path / "picture.webp", long)
+    assert list(tmp_path.iterdir()) == []
+    pictures.save(tmp_path / "picture.jpg", long)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,5 +1,6 @@
 """Who is gone is noticed, who is busy is left in peace."""
 
+import errno
 import socket
 import struct
 import threading
@@ -116,3 +117,14 @@ def test_a_stranger_is_not_taken_for_a_process(monkeypatch: pytest.MonkeyPatch) 
     first.join(PATIENCE)
     for rank in (1, 0):
         found[rank].leave(failed=False)
+
+
+def test_a_process_ends_even_where_it_can_tell_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    statuses: list[int] = []
+    monkeypatch.setattr("os.write", gone)
+    monkeypatch.setattr("os._exit", statuses.append)
+    presence._end_this_process("process 1 of 2 is gone")
+    assert statuses == [1]

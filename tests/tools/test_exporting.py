@@ -1,5 +1,8 @@
+import copy
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -69,6 +72,12 @@ def test_onnx_gives_the_generators_images(tool: Tool, tmp_path: Path, mid_fade: 
     assert [each.name for each in graph.graph.input] == ["latents", "labels"]
     told = {each.key: each.value for each in graph.metadata_props}
     assert told["classes"] == '["a", "b|c", "d"]' and told["licence"] == "CC0"
+    # A file is tried by any name that it can have.
+    latin = tmp_path / os.fsdecode(b"\xfc.onnx")
+    if sys.platform == "linux":
+        shutil.copy(tmp_path / "m.onnx", latin)
+        runtime = pytest.importorskip("onnxruntime")
+        assert exporting._difference(mid_fade, latin, runtime) < 1e-4
     # Neither names of this machine nor of its program's files.
     data = (tmp_path / "m.onnx").read_bytes()
     assert str(Path(exporting.__file__).parent.parent).encode() not in data
@@ -143,6 +152,28 @@ def test_a_file_that_draws_other_images_does_not_land(
     ended = tool("export", "m.safetensors", "m.pt2")
     assert ended.status == 1 and "was not written: its images would differ" in ended.err
     assert names(tmp_path) == ["m.safetensors"]
+
+
+def test_weights_that_lost_half_of_their_digits_do_not_land(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = write_model(tmp_path / "m.safetensors")
+    rounded = copy.deepcopy(generator)
+    for parameter in rounded.parameters():
+        parameter.copy_(parameter.half().float())
+    traced = exporting._traced
+    monkeypatch.setattr(exporting, "_traced", lambda generator: traced(rounded))
+    ended = tool("export", "m.safetensors", "m.pt2")
+    assert ended.status == 1
+    assert names(tmp_path) == ["m.safetensors"]
+    # Pictures that no eye would tell apart, and yet not the generator's.
+    points = torch.from_numpy(latents_of_seeds(range(5), 8)).double()
+    with torch.no_grad():
+        wanted, made = generator.double()(points), rounded.double()(points)
+    apart = float((made - wanted).abs().max() / wanted.abs().max())
+    assert 2e-4 < apart < 5e-3
+    told = re.search(r"would differ from the generator's by (\S+) of their largest", ended.err)
+    assert told is not None and float(told[1]) == pytest.approx(apart, rel=0.5)
 
 
 def test_a_missing_package_is_named(

@@ -115,6 +115,22 @@ def test_jpeg_pictures_look_like_the_others(tool: Tool, tmp_path: Path, model: G
     assert np.array_equal(made, opened(tmp_path / "one.JPG", "JPEG"))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_webp_pictures_are_lossless(tool: Tool, tmp_path: Path, channels: int) -> None:
+    write_model(tmp_path / "m", channels=channels)
+    for words in (("--seeds", "4-9"), ("--grid", "3x2")):
+        assert tool("generate", "m", "one.webp", *words, "--overwrite").status == 0
+        assert tool("generate", "m", "one.png", *words, "--overwrite").status == 0
+        made, exact = opened(tmp_path / "one.webp", "WEBP"), opened(tmp_path / "one.png")
+        np.testing.assert_array_equal(made, np.broadcast_to(exact, made.shape))
+    many = ["generate", "m", "many", "--seeds", "4", "--format", "webp", "--overwrite"]
+    for _ in range(2):  # the second time, the folder is known as one of ours
+        assert tool(*many).status == 0
+    assert names(tmp_path / "many") == ["seed000004.webp"]
+    with Image.open(tmp_path / "many" / "seed000004.webp") as picture:
+        assert picture.format == "WEBP"
+
+
 def test_single_pictures_of_classes(tool: Tool, tmp_path: Path) -> None:
     generator = write_model(tmp_path / "m", classes=["cat", "dog", "2"])
     for options, seeds, labels in (
@@ -274,7 +290,12 @@ def test_a_model_without_classes_or_names_says_so(tool: Tool, tmp_path: Path) ->
         (["out", "--latents", "nowhere.npy"], 1, "nowhere.npy: No such file"),
         (["out", "--latents", "model.safetensors"], 1, "not a NumPy array"),
         (["out", "--latents", "folder"], 1, "folder: Is a directory"),
-        (["out", "--grid", "2x2"], 2, "must end in .png or .jpg"),
+        (["out", "--grid", "2x2"], 2, "must end in .png, .jpg or .webp"),
+        (["out.gif"], 2, "no .gif file can be written; a picture's name must end in .png, .jpg"),
+        (["out.TIFF"], 2, "no .TIFF file can be written"),
+        (["out.bmp", "--format", "png"], 2, "no .bmp file can be written"),
+        (["out.zip"], 2, "no .zip file can be written"),
+        (["out.webp", "--format", "jpeg"], 2, "jpeg does not fit out.webp"),
         (["out.png", "--grid", "0x2"], 2, "not columns and rows"),
         (["out.png", "--grid", "2"], 2, "not columns and rows"),
         (["out.png", "--grid", "2x2", "--seeds", "0-4"], 2, "5 pictures do not fit into 2x2"),
@@ -413,7 +434,11 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("out", "grid", "pixels"),
-    [("grid.png", "300x300", "19200×19200"), ("grid.jpg", "4x500", "256×32000")],
+    [
+        ("grid.png", "300x300", "19200×19200"),
+        ("grid.jpg", "4x500", "256×32000"),
+        ("grid.webp", "2x600", "128×38400"),
+    ],
 )
 def test_a_sheet_that_is_too_large_is_refused_before_it_is_drawn(
     tool: Tool,
@@ -433,7 +458,7 @@ def test_a_sheet_that_is_too_large_is_refused_before_it_is_drawn(
         "progan.latents.latents_of_seeds",
         lambda seeds, size: np.zeros((len(seeds), size), np.float32),
     )
-    monkeypatch.setattr(generate, "_LONGEST_JPEG_SIDE", 30000)
+    monkeypatch.setitem(pictures.LONGEST_SIDES, "jpeg", 30000)
     write_model(tmp_path / "model.safetensors", resolution=64)
     ended = tool("generate", "model.safetensors", out, "--grid", grid)
     assert (ended.status, ended.out) == (1, "")

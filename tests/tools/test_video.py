@@ -86,6 +86,45 @@ def test_a_film_that_every_player_opens(tool: Tool, tmp_path: Path) -> None:
     assert names(tmp_path) == ["film.mp4", "model.safetensors"]
 
 
+@pytest.mark.parametrize("quality", [0, 1, 2, 51])
+def test_no_quality_leads_beyond_the_profile_that_players_take(
+    tmp_path: Path, quality: int
+) -> None:
+    # Noise, of which the least factors leave nothing away.
+    noise = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8)
+    out = tmp_path / "film.mp4"
+    film = write(recalling(noise), Standing(4, faces=4), out, quality=quality, zoom=2)
+    data = out.read_bytes()
+    # In the box avcC: version 1, then the number of the profile, 100 for High (ISO 14496-15).
+    place = data.index(b"avcC") + 4
+    assert (data[place], data[place + 1], film.pix_fmt) == (1, 100, "yuv420p")
+    if quality == 0:
+        shown = film.frames[:, ::2, ::2].astype(np.float64)
+        assert np.abs(luma(shown) - luma(noise.astype(np.float64))).mean() < 2
+
+
+def test_the_pictures_that_half_precision_is_judged_by_have_their_own_classes() -> None:
+    walk = SmoothWalk(frames=9, cells=3, latent_size=8, smoothing=2, seed=1)
+    points, labels = video.spread(walk, np.array([4, 7, 5]), 8)
+    # Two frames, the first and the last, of three cells each: classes go by the cell.
+    expected = np.concatenate([walk.chunk(0, 1)[0], walk.chunk(8, 1)[0]])
+    np.testing.assert_array_equal(points, expected)
+    assert labels is not None
+    assert labels.tolist() == [4, 7, 5, 4, 7, 5]
+    assert video.spread(walk, None, 8)[1] is None
+
+    moving = ClassWalk(frames=9, cells=3, first=0, second=1, label_size=2)
+    labels = video.spread(walk, moving, 8)[1]
+    assert labels is not None
+    np.testing.assert_array_equal(labels[:3], moving.chunk(0, 1)[0])
+    np.testing.assert_array_equal(labels[3:], moving.chunk(8, 1)[0])
+
+
+def luma(pixels: np.ndarray) -> NDArray[np.float64]:
+    """Brightness: a film has half the pictures' resolution of colour."""
+    return np.asarray(pixels @ np.array([0.2126, 0.7152, 0.0722]))
+
+
 def test_the_film_loops(tool: Tool, tmp_path: Path) -> None:
     write_model(tmp_path / "m", seed=1)
     words = ["--seconds", 2, "--fps", 20, "--smoothing", 0.25, "--zoom", 1, "--quality", 4]

@@ -24,7 +24,9 @@ from tools import options
 @click.option("--plain", is_flag=True, help="Convolve directly, for comparison.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True)
 @options.json_file
-@click.option("--plot", type=options.PATH, help="Draw seconds per kimg into this PNG.")
+@click.option(
+    "--plot", type=options.PATH, help="Draw seconds per kimg into this .png, .jpg or .webp."
+)
 @options.device
 @options.overwrite
 def bench(
@@ -53,6 +55,8 @@ def bench(
     from progan.convolution import plain_convolutions
     from tools import bench as work
 
+    if plot is not None:
+        options.refuse_other_pictures(plot, "--plot")
     where = options.find_device(device)
     config = work.configuration(
         preset,

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from tools.class_rows import ClassRows
     from tools.generate import Faces
 
-_PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+_PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_SUFFIXES = {"jpeg": ".jpg", "webp": ".webp"}
 
 
 @click.command()
@@ -38,9 +39,10 @@ _PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["png", "jpeg", "npy"]),
+    type=click.Choice(["png", "jpeg", "webp", "npy"]),
     default=None,
-    help="npy: one file of the network's own float32 output [N, C, H, W], unclipped.",
+    help="Of single pictures; webp is lossless. npy: one file of the network's own float32 output "
+    "[N, C, H, W], unclipped.",
 )
 @click.option(
     "--class",
@@ -69,9 +71,9 @@ def generate(
 ) -> None:
     """Draw pictures: a folder of single ones, a grid as one file, or numbers.
 
-    OUT is a folder of pictures, or a file where its name ends in .png, .jpg or .npy. A grid of
-    several classes, or of all classes of a model that has some, shows one class in each row and the
-    same faces in all of them; where it has rows for more faces, all classes come again below.
+    OUT is a folder of pictures, or a file where its name ends in .png, .jpg, .webp or .npy. A grid
+    of several classes, or of all classes of a model that has some, shows one class in each row and
+    the same faces in all of them; where it has rows for more faces, all classes come again below.
     """
     from progan.truncation import truncate
     from tools import drawing
@@ -87,6 +89,7 @@ def generate(
     if zoom > 1 and kind != "sheet":
         raise click.UsageError("--zoom is for grids.")
     options.refuse_input_as_output(out, model, latents_file)
+    options.refuse_other_pictures(out, "OUT")
     loaded = options.read_model(model, device)
     classes = _classes(loaded, class_names)
     truncate(loaded.generator, truncation)
@@ -116,7 +119,7 @@ def generate(
     else:
         word = "seed" if latents_file is None else "latent"
         names = work.picture_names(word, numbers, classes)
-        suffix = ".jpg" if format_name == "jpeg" else ".png"
+        suffix = _SUFFIXES.get(format_name or "", ".png")
         work.generate_files(generator, faces, names, out, suffix=suffix, overwrite=overwrite)
     click.echo(f"{faces.count} pictures: {out}")
     if rows:
@@ -137,7 +140,7 @@ def _kind_of_output(
             raise click.UsageError("--grid makes a picture: it does not go with the format npy.")
         return "array"
     if grid and named is None:
-        raise click.BadParameter("a grid's name must end in .png or .jpg", param_hint="OUT")
+        raise click.BadParameter("a grid's name must end in .png, .jpg or .webp", param_hint="OUT")
     return "folder" if named is None else "sheet"
 
 

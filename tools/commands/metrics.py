@@ -1,11 +1,14 @@
 """`python -m tools metrics`: how near fakes come to reals."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from tools import options
+
+if TYPE_CHECKING:
+    from tools.value_range import ValueRange
 
 
 @click.command()
@@ -33,6 +36,7 @@ from tools import options
     help="Part of a dataset that REALS means.",
 )
 @click.option("--resize", type=click.IntRange(1, 1024), help="Bring all images to this size.")
+@options.value_range
 @options.seed()
 @click.option("--detector", help="inception, critic:RUN, or a TorchScript file.")
 @options.trust
@@ -43,7 +47,11 @@ from tools import options
     metavar="RUN",
     help="Measure every checkpoint that RUN has kept.",
 )
-@click.option("--plot", type=options.PATH, help="With --history: the PNG to draw the curves into.")
+@click.option(
+    "--plot",
+    type=options.PATH,
+    help="With --history: the .png, .jpg or .webp to draw the curves into.",
+)
 @options.device
 @options.overwrite
 def metrics(
@@ -53,6 +61,7 @@ def metrics(
     count: int | None,
     split: Literal["train", "held-out"],
     resize: int | None,
+    value_range: "ValueRange | None",
     seed: int,
     detector: str | None,
     trust: bool,
@@ -77,6 +86,8 @@ def metrics(
         raise click.UsageError("--plot goes with --history.")
     if (fakes is None) != (history is not None) or (reals is None and history is None):
         raise click.UsageError("Give REALS and FAKES, or --history RUN.")
+    if plot is not None:
+        options.refuse_other_pictures(plot, "--plot")
     where = options.find_device(device)
     asked = work.Asked(
         names=wanted,
@@ -85,6 +96,7 @@ def metrics(
         detector=options.find_detector(detector, where, trust=trust),
         json_file=json_file,
         overwrite=overwrite,
+        value_range=value_range,
     )
     if history is not None:
         work.tell_history(history, reals, split, resize, plot, asked)

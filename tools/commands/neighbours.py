@@ -1,12 +1,15 @@
 """`python -m tools neighbours`: does a generator copy?"""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from datasets import door
 from tools import options
+
+if TYPE_CHECKING:
+    from tools.value_range import ValueRange
 
 
 @click.command()
@@ -60,6 +63,7 @@ from tools import options
     show_default=True,
     help="approximate: through an index (needs FAISS); auto: so for very many images only.",
 )
+@options.value_range
 @options.seed("Of a model's first image.")
 @options.device
 @options.overwrite
@@ -75,6 +79,7 @@ def neighbours(
     resolution: int | None,
     false_alarm: float,
     search: Literal["auto", "exact", "approximate"],
+    value_range: "ValueRange | None",
     seed: int,
     device: str,
     overwrite: bool,
@@ -85,7 +90,7 @@ def neighbours(
     DATASET is what may have been copied. REPORT gets report.html, report.json and sheet.png.
     """
     from datasets.pyramid import Dataset
-    from tools.images import open_images
+    from tools.images import open_images, refuse_unused_range
     from tools.memorization.examine import Settings, common_side
     from tools.memorization.report import write_report
 
@@ -93,8 +98,15 @@ def neighbours(
     options.refuse_input_as_output(report, dataset, Path(images))
     where = options.find_device(device)
     opened = open_images(
-        images, count=count or 1000, seed=seed, channels=data.channels, device=str(where)
+        images,
+        count=count or 1000,
+        seed=seed,
+        channels=data.channels,
+        device=str(where),
+        value_range=value_range,
+        like=data,
     )
+    refuse_unused_range(value_range, opened)
     largest = common_side(opened, data)
     if resolution is not None and resolution > largest:
         raise click.BadParameter(
