@@ -19,6 +19,7 @@ from typing import Literal
 
 import click
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
@@ -29,8 +30,11 @@ from datasets.pyramid import Dataset
 from datasets.sources import Folder
 from tools.images import open_images
 from tools.memorization.evidence import LEVEL
-from tools.memorization.examine import Examined, Settings, examine
-from tools.memorization.verdict import Judged
+from tools.memorization.features import open_space, resized
+from tools.memorization.finding import Finder, Photographs
+from tools.memorization.statistics import cells_for
+from tools.memorization.verdict import Judged, judge
+from tools.memorization.yardstick import Yardstick
 
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, Pixels, np.random.Generator], object]
@@ -93,10 +97,29 @@ HONEST: dict[str, Callable[[Pixels], Pixels]] = {
 }
 
 
-def _judged(images: Pixels, dataset: Dataset, folder: Path, seed: int = 0) -> Examined:
-    np.save(folder / "images.npy", images)
-    opened = open_images(str(folder / "images.npy"), channels=dataset.channels)
-    return examine(opened, dataset, count=len(images), settings=Settings(seed=seed))
+class Judge:
+    """Judges images of a dataset's size, as `examine` does; a yardstick is made once."""
+
+    def __init__(self, dataset: Dataset, seed: int = 0) -> None:
+        self._dataset, self._seed = dataset, seed
+        self._yardsticks: dict[int, Yardstick] = {}
+
+    def __call__(self, images: Pixels) -> Judged:
+        """Judge images, uint8 [N, side, side, C]."""
+        cells = cells_for(min(self._dataset.count, len(images)))
+        if cells not in self._yardsticks:
+            side = self._dataset.resolution
+            spaces = [
+                open_space(
+                    name, side=side, resolution=None, inner_face=False, device=torch.device("cpu")
+                )
+                for name in ("pixels", "structure")
+            ]
+            training = Photographs(self._dataset, self._dataset.rows("train"), side)
+            finder = Finder(training, spaces, wanted=5, cells=cells, seed=self._seed)
+            self._yardsticks[cells] = Yardstick(finder, seed=self._seed)
+        yardstick = self._yardsticks[cells]
+        return judge(yardstick, yardstick.finder.find([images]))
 
 
 def _by_flags_alone(judged: Judged) -> str:
@@ -107,8 +130,7 @@ def _by_flags_alone(judged: Judged) -> str:
     return _NO_SIGN if few else "some copies"
 
 
-def _line(kind: str, seen: Examined) -> str:
-    judged = seen.judged
+def _line(kind: str, judged: Judged) -> str:
     cells = [kind, str(len(judged.p)), f"{judged.share:.1%}", f"{judged.near_duplicate.sum()}"]
     for one in judged.together.values():
         z = "–" if one.c_t is None else f"{one.c_t.z:+.1f}"
@@ -132,17 +154,17 @@ def planted(dataset: Dataset, model: Path | None) -> Iterator[str]:
              "structure: the same", "flagged ones alone", "verdict")  # fmt: skip
     yield f"| {' | '.join(heads)} |"
     yield f"|---|{'---:|' * 3}{'---|' * 4}"
-    with TemporaryDirectory() as folder:
-        for kind, change in COPIES.items():
-            pictures = [change(*pair, chance) for pair in zip(copied, others, strict=True)]
-            images = np.stack([np.asarray(picture) for picture in pictures]).astype(np.uint8)
-            yield _line(kind, _judged(images, dataset, Path(folder)))
-        for kind, made in HONEST.items():
-            yield _line(kind, _judged(made(held), dataset, Path(folder)))
+    judge_them = Judge(dataset)
+    for kind, change in COPIES.items():
+        pictures = [change(*pair, chance) for pair in zip(copied, others, strict=True)]
+        images = np.stack([np.asarray(picture) for picture in pictures]).astype(np.uint8)
+        yield _line(kind, judge_them(images))
+    for kind, made in HONEST.items():
+        yield _line(kind, judge_them(made(held)))
     if model is not None:
         opened = open_images(str(model), count=1000, channels=dataset.channels)
-        seen = examine(opened, dataset, count=1000, settings=Settings())
-        yield _line(f"model {model.name}", seen)
+        drawn = opened.read(range(1000)).pixels
+        yield _line(f"model {model.name}", judge_them(resized(drawn, dataset.resolution)))
 
 
 def new_photographs(
@@ -168,7 +190,7 @@ def new_photographs(
                 for name, chosen, part in (("new", new, 0.0), ("others", others, _HELD_OUT))
             ]
             images = np.array(made[0].level(made[0].levels[-1])[:])
-            judged = _judged(images, made[1], Path(folder), seed).judged
+            judged = Judge(made[1], seed)(images)
         verdicts[judged.verdict] += 1
         flagged += int(judged.flagged.sum())
         near += int(judged.near_duplicate.sum())
