@@ -51,9 +51,9 @@ def _light(picture: Pixels, other: Pixels, chance: np.random.Generator) -> Pixel
     return np.asarray(np.clip(np.rint(changed), 0, 255), np.uint8)
 
 
-def _window(picture: Pixels, left: float, top: float, size: float) -> Pixels:
+def window(picture: Pixels, left: float, top: float, size: float) -> Pixels:
+    """Return a square cut out of a picture, at its size; beyond the edge, its pixels go on."""
     side = len(picture)
-    # Beyond the edge, its pixels go on.
     pad = side // 8
     wide = Image.fromarray(np.pad(picture, ((pad, pad), (pad, pad), (0, 0)), "edge"))
     box = (pad + left, pad + top, pad + left + size, pad + top + size)
@@ -64,13 +64,13 @@ def _window(picture: Pixels, left: float, top: float, size: float) -> Pixels:
 def _cropped(picture: Pixels, other: Pixels, chance: np.random.Generator) -> Pixels:
     side = len(picture)
     left, top = chance.choice([0.0, 0.05 * side], 2)
-    return _window(picture, left, top, 0.95 * side)
+    return window(picture, left, top, 0.95 * side)
 
 
 def _shifted_and_cropped(picture: Pixels, other: Pixels, chance: np.random.Generator) -> Pixels:
     side = len(picture)
     left, top = 0.025 * side + chance.choice([-0.05 * side, 0.05 * side], 2)
-    return _window(picture, left, top, 0.95 * side)
+    return window(picture, left, top, 0.95 * side)
 
 
 def _average(picture: Pixels, other: Pixels, chance: np.random.Generator) -> Pixels:

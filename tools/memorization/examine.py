@@ -27,6 +27,9 @@ _PIXELS_AT_ONCE = 2**22
 # Pairs of two images that are compared exactly unless told otherwise: 10,000 images beside a
 # yardstick of 14,000 photographs, against 70,000 training photographs.
 MOST_EXACT = 24_000 * 70_000
+# Neighbours that are found of each image, if only to compare them: the nearest, and the next that
+# is no duplicate of it.
+_COMPARED = 5
 # Images that are searched for in both ways, to see what the approximate one misses.
 _RECALLED = 200
 
@@ -39,7 +42,7 @@ class Settings:
         features: spaces, as on the command line.
         resolution: pixels at which `pixels` and `structure` compare; None for the usual.
         inner_face: compare the middle of the images only.
-        nearest: training photographs to find for each image.
+        nearest: training photographs to list for each image.
         false_alarm: share of new images that may be flagged, above 0 and below 1.
         seed: what is drawn by chance is drawn from this.
         device: where networks compute.
@@ -166,6 +169,7 @@ def examine(images: Images, dataset: Dataset, *, count: int, settings: Settings)
             names_dataset=names_dataset(images, dataset),
             false_alarm=settings.false_alarm,
             recall=recall,
+            together=judged.together,
         ),
         settings=settings,
     )
@@ -189,7 +193,7 @@ def _yardstick(dataset: Dataset, side: int, count: int, settings: Settings) -> Y
     finder = Finder(
         training,
         spaces,
-        wanted=settings.nearest,
+        wanted=max(settings.nearest, _COMPARED),
         cells=cells_for(min(dataset.count, count)),
         seed=settings.seed,
         approximate=_approximate(settings.search, spaces, training, photographs + count),

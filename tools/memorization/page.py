@@ -85,6 +85,7 @@ def write_page(
         HTML.
     """
     sections = [
+        _section("evidence", "What speaks for copying", words.evidence(summary)),
         _section("numbers", "The numbers", words.READING + _table(summary)),
         _section("distances", "How near, and how near is usual", _histograms(distances, kind)),
         _images(summary, images, kind),

@@ -14,6 +14,7 @@ from datasets import pictures
 from datasets.pyramid import Dataset
 from tools.images import Images, ModelImages
 from tools.memorization import page
+from tools.memorization.evidence import LEVEL
 from tools.memorization.examine import Examined, Settings, examine, names_dataset
 from tools.memorization.features import resized
 from tools.memorization.finding import Found
@@ -42,6 +43,8 @@ def summary(seen: Examined) -> Json:
     return {
         "sentence": seen.sentence,
         "verdict": judged.verdict,
+        "evidence": [asdict(one) for one in judged.evidence],
+        "chance_of_a_false_verdict": LEVEL,
         "doubts": seen.doubts,
         "images": len(seen.numbers),
         "unreadable_images": seen.unreadable,
@@ -73,6 +76,7 @@ def summary(seen: Examined) -> Json:
 
 def _space(seen: Examined, name: str) -> Json:
     one, yardstick = seen.judged.spaces[name], seen.yardstick
+    together = seen.judged.together[name]
     space = next(space for space in yardstick.finder.spaces if space.name == name)
     spread = yardstick.usual[name]
     distances = {
@@ -94,6 +98,15 @@ def _space(seen: Examined, name: str) -> Json:
         else one.copying_held_out.z,
         "authenticity": one.authentic,
         "authenticity_of_held_out": one.authentic_held_out,
+        "authenticity_of_photographs": together.authentic_new,
+        "single_photographs_z": together.single,
+        "effective_images": together.effective,
+        "chances": {
+            "data_copying": together.c_t_chance,
+            "authenticity": together.authentic_chance,
+            "single_photographs": together.single_chance,
+            "closer_to_single_photographs": together.chance,
+        },
         "training_images_that_are_nearest": one.nearest,
         "coverage": one.nearest / len(yardstick.finder.training),
         "nearest_to_so_many": {
@@ -112,6 +125,7 @@ def _space(seen: Examined, name: str) -> Json:
 
 def _neighbours(seen: Examined, found: Found, number: int) -> list[Json]:
     near, rows = found.neighbours, seen.yardstick.finder.training.rows
+    shown = seen.settings.nearest
     return [
         {
             "row": int(rows[place]),
@@ -120,7 +134,10 @@ def _neighbours(seen: Examined, found: Found, number: int) -> list[Json]:
             "distance": float(distance),
         }
         for place, mirrored, distance in zip(
-            near.rows[number], near.mirrored[number], near.distances[number], strict=True
+            near.rows[number, :shown],
+            near.mirrored[number, :shown],
+            near.distances[number, :shown],
+            strict=True,
         )
     ]
 
@@ -283,7 +300,7 @@ def write_report(
         overwrite: whether an older report gives way.
 
     Returns:
-        The verdict in one sentence.
+        The verdict in words.
 
     Raises:
         DatasetError: `out` is taken, or images and dataset cannot be compared.

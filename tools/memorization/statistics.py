@@ -99,6 +99,16 @@ def discoveries(values: Numbers, rate: float = 0.05) -> NDArray[np.bool_]:
     return chosen
 
 
+def chance_of_discoveries(values: Numbers) -> float:
+    """Compute the chance that new images have p-values as small as these, [N], N above 0.
+
+    (Simes 1986: the smallest rate at which Benjamini and Hochberg would find any. It holds for
+    p-values that share one calibration: Bates et al. 2023.)
+    """
+    ordered = np.sort(values)
+    return float(min(1.0, (ordered * len(values) / np.arange(1, len(values) + 1)).min()))
+
+
 def share_interval(part: int, whole: int, z: float = 1.959964) -> tuple[float, float]:
     """Give the 95 % confidence interval of a share (Wilson 1927)."""
     share, square = part / whole, z * z / whole
@@ -129,15 +139,18 @@ class DataCopying:
     """The three-sample test of data-copying.
 
     Attributes:
-        z: C_T; about standard normal for new images, far below zero (under -3) for copies, far
-            above for images unlike the photographs.
+        z: C_T; about 0 for new images, far below zero (under -3) for copies, far above for images
+            unlike the photographs.
         cells: in how many regions it was made.
         left_out: share of the calibration in regions with too few images to say anything.
+        spread: standard deviation of z for new images: 1 for one region, and less for a mean over
+            several.
     """
 
     z: float
     cells: int
     left_out: float
+    spread: float
 
 
 def data_copying(
@@ -176,6 +189,7 @@ def data_copying(
         z=float(np.average(scores, weights=weights)),
         cells=len(scores),
         left_out=1 - sum(weights) / len(calibration),
+        spread=math.sqrt(sum(weight**2 for weight in weights)) / sum(weights),
     )
 
 
@@ -223,6 +237,37 @@ def different(nearest: NDArray[np.int64], images: int) -> float:
         if total - count >= images
     )
     return len(counts) - missed
+
+
+def coincidence(nearest: NDArray[np.int64]) -> float:
+    """Compute the chance that two different images have the same nearest photograph.
+
+    Its mean does not depend on how many images there are (Simpson 1949).
+
+    Args:
+        nearest: nearest training photograph of each image, [N].
+
+    Returns:
+        The chance, 0 to 1; 0 for fewer than two images.
+    """
+    _, counts = np.unique(nearest, return_counts=True)
+    pairs = len(nearest) * (len(nearest) - 1)
+    return float((counts * (counts - 1)).sum() / pairs) if pairs else 0.0
+
+
+def effective(images: int, alike: float) -> float:
+    """Compute as how many independent images so many count (the design effect of Kish 1965).
+
+    Args:
+        images: how many there are.
+        alike: chance that two of them are one image again, 0 to 1.
+    """
+    return images / (1 + (images - 1) * max(0.0, alike))
+
+
+def lower_tail(z: float) -> float:
+    """Compute the chance that a standard normal number is at most z."""
+    return 0.5 * math.erfc(-z / math.sqrt(2))
 
 
 @dataclass(frozen=True, kw_only=True)

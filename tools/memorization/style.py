@@ -14,7 +14,8 @@ h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.3rem; margin: 2.5r
 h3 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; }
 p, li { max-width: 46rem; } article p { margin: 0 0 .4rem; font-size: .85rem; }
 .verdict { font-size: 1.25rem; border-left: .35rem solid #2e7d32; padding-left: 1rem; }
-.verdict.some-copies { border-color: #c77700; } .verdict.memorized { border-color: #c62828; }
+.verdict.closer-than-chance, .verdict.some-copies { border-color: #c77700; }
+.verdict.memorized { border-color: #c62828; }
 .mark { font-weight: 600; border: 1px solid; border-radius: .3rem; padding: 0 .35rem;
   font-size: .85rem; }
 .key { display: inline-block; width: .9em; height: .9em; vertical-align: -.08em; }

@@ -1,5 +1,6 @@
-"""The verdict: what is flagged, and what that says of all images together."""
+"""The verdict: what is flagged, and what that and all other evidence say of all images together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -8,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.memorization.approximate import Recall
+from tools.memorization.closeness import Closeness, closeness, effective_images
+from tools.memorization.evidence import LEVEL_OF_ONE, Evidence, told, weigh
 from tools.memorization.finding import Found
 from tools.memorization.statistics import (
     DataCopying,
     authentic,
+    chance_of_discoveries,
     chance_of_flagged,
     data_copying,
     different,
@@ -22,12 +26,10 @@ from tools.memorization.yardstick import Yardstick
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Verdict = Literal["no sign of copying", "some copies", "memorized"]
+Verdict = Literal["no sign of copying", "closer than chance", "some copies", "memorized"]
 
-# More flags than new images would have with less than this chance are a sign.
 # Below this share of nearest photographs found, the search is no ground to stand on.
 _GOOD_RECALL = 0.95
-_UNLIKELY = 0.01
 _FALSE_DISCOVERIES = 0.05
 # With fewer held-out photographs than this, their own numbers are a matter of luck.
 _LEAST_HELD_OUT = 20
@@ -44,7 +46,7 @@ class Seen:
         nearness: how many spreads of the usual distance below its median, [N].
         flagged: at most as many places of the calibration lie below as may, bool [N].
         near_duplicate: as near as only duplicates are, bool [N].
-        chance: that new images have so many flags or more.
+        chance: that new images have so many flags or more; images that are one again count less.
         copying: the three-sample test against the calibration; None for too few images.
         copying_held_out: the same against held-out photographs alone.
         authentic: share of images farther from their nearest training photograph than its kin.
@@ -76,6 +78,7 @@ class Judged:
 
     Attributes:
         spaces: by name.
+        together: what all images are together, by the space's name.
         p: the smallest p-value of any space times their number, at most 1, [N].
         deciding: which space has it, number in the order of `spaces`, [N].
         flagged: in any space, bool [N].
@@ -85,10 +88,10 @@ class Judged:
         expected: how many flags new images would have on average, at most.
         chance: that new images have so many flags or more, at most.
         interval: 95 % confidence interval of the share flagged.
-        verdict: see `judge`.
     """
 
     spaces: dict[str, Seen]
+    together: dict[str, Closeness]
     p: Numbers
     deciding: NDArray[np.int64]
     flagged: Flags
@@ -98,21 +101,47 @@ class Judged:
     expected: float
     chance: float
     interval: tuple[float, float]
-    verdict: Verdict
 
     @property
     def share(self) -> float:
         """The share of images flagged, 0 to 1."""
         return float(self.flagged.mean())
 
+    @property
+    def evidence(self) -> list[Evidence]:
+        """All that was weighed, and whether it speaks for copying."""
+        return weigh(
+            near_duplicates=int(self.near_duplicate.sum()),
+            flagged=int(self.flagged.sum()),
+            expected=self.expected,
+            flagged_chance=self.chance,
+            discovered=int(self.discovered.sum()),
+            discovered_chance=chance_of_discoveries(self.p),
+            spaces=self.together,
+        )
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows from it: see `judge`."""
+        chances = {one.kind: one.chance for one in self.evidence if one.chance is not None}
+        return decide(
+            int(self.flagged.sum()),
+            len(self.p),
+            self.chance,
+            int(self.near_duplicate.sum()),
+            discovered_chance=chances["discoveries"],
+            closer_chance=chances.get("closer to single photographs", 1.0),
+        )
+
 
 def judge(yardstick: Yardstick, found: dict[str, Found]) -> Judged:
     """Judge images by their distances.
 
-    "memorized": more than half of the images are flagged, which new images would not be with a
-    chance of one per cent. "some copies": more images are flagged than new images would be with a
-    chance of one per cent; or at least one lies as near to a training photograph as only
-    duplicates do (five spreads of the usual distance nearer than usual). Else "no sign of copying".
+    "memorized": more than half of the images are flagged, and that speaks for copying. "some
+    copies": the number of flagged images speaks for copying, or discoveries do; or at least one
+    image lies as near to a training photograph as only duplicates do (five spreads of the usual
+    distance nearer than usual). "closer than chance": none of these, but all images together are
+    closer to the training photographs than new ones, and to single ones. Else "no sign of copying".
 
     Args:
         yardstick: made of the dataset.
@@ -128,6 +157,16 @@ def judge(yardstick: Yardstick, found: dict[str, Found]) -> Judged:
     chance = min(1.0, len(spaces) * min(seen.chance for seen in spaces.values()))
     return Judged(
         spaces=spaces,
+        together={
+            name: closeness(
+                yardstick,
+                name,
+                found[name],
+                copying=seen.copying,
+                copying_held_out=seen.copying_held_out,
+            )
+            for name, seen in spaces.items()
+        },
         p=p,
         # Of equal places in the calibration, that which is farther out decides.
         deciding=np.lexsort((-nearness, every), axis=0)[0],
@@ -138,17 +177,33 @@ def judge(yardstick: Yardstick, found: dict[str, Found]) -> Judged:
         expected=yardstick.rate * count,
         chance=chance,
         interval=share_interval(int(flagged.sum()), count),
-        verdict=decide(int(flagged.sum()), count, chance, int(near.sum())),
     )
 
 
-def decide(flagged: int, images: int, chance: float, near_duplicates: int) -> Verdict:
-    """Give the verdict; arguments as of `Judged`, its rule as of `judge`."""
-    if 2 * flagged > images and chance < _UNLIKELY:
+def decide(
+    flagged: int,
+    images: int,
+    chance: float,
+    near_duplicates: int,
+    *,
+    discovered_chance: float = 1.0,
+    closer_chance: float = 1.0,
+) -> Verdict:
+    """Return the verdict by the rule of `judge`.
+
+    Args:
+        flagged: how many images are flagged.
+        images: of how many.
+        chance: that so many of new images are.
+        near_duplicates: how many images are near duplicates.
+        discovered_chance: that new images have p-values so small.
+        closer_chance: that new images are so much closer, and to single photographs.
+    """
+    if 2 * flagged > images and chance < LEVEL_OF_ONE:
         return "memorized"
-    if chance < _UNLIKELY or near_duplicates > 0:
+    if near_duplicates > 0 or min(chance, discovered_chance) < LEVEL_OF_ONE:
         return "some copies"
-    return "no sign of copying"
+    return "closer than chance" if closer_chance < LEVEL_OF_ONE else "no sign of copying"
 
 
 def _see(yardstick: Yardstick, name: str, found: Found) -> Seen:
@@ -162,14 +217,16 @@ def _see(yardstick: Yardstick, name: str, found: Found) -> Seen:
     left = yardstick.left_out.found[name]
     compared = min(len(p), len(left.nearest))
     usual = yardstick.usual[name]
+    # Images that are one again are flagged together or not at all.
+    counted = max(1, round(effective_images(yardstick, name, found)))
     return Seen(
         p=p,
         nearness=usual.nearness(found.distances),
         flagged=flagged,
         near_duplicate=found.distances <= usual.near,
         chance=chance_of_flagged(
-            int(flagged.sum()),
-            len(p),
+            math.floor(flagged.mean() * counted + 1e-9),
+            counted,
             yardstick.places / half,
             (yardstick.count + 1) / half - 1,
         ),
@@ -189,7 +246,7 @@ def _see(yardstick: Yardstick, name: str, found: Found) -> Seen:
 
 
 def sentence(judged: Judged, yardstick: Yardstick, *, of_a_model: bool) -> str:
-    """Say the verdict in one plain sentence."""
+    """Return the verdict in a plain sentence, and in another what speaks for it or against it."""
     count, flagged = len(judged.p), int(judged.flagged.sum())
     many = "image" if count == 1 else "images"
     kind = f"generated {many}" if of_a_model else many
@@ -205,11 +262,35 @@ def sentence(judged: Judged, yardstick: Yardstick, *, of_a_model: bool) -> str:
             f", and {near:,} {'is a near duplicate' if near == 1 else 'are near duplicates'} of "
             f"{'one' if near == 1 else 'some'}"
         )
-    return f"{text}: {judged.verdict}."
+    return f"{text}: {judged.verdict}.{_because(judged)}"
+
+
+def _because(judged: Judged) -> str:
+    """Name the evidence that spoke; empty if none did."""
+    said = told(judged.evidence)
+    if not said:
+        return ""
+    if judged.verdict == "closer than chance":
+        return (
+            " Together the images lie closer to the training photographs than new photographs do, "
+            f"and each to a single one, though none can be named as a copy: {said}."
+        )
+    if judged.verdict == "no sign of copying":
+        return (
+            f" {said[0].upper()}{said[1:]}: by itself that is no sign, as it happens to images "
+            "that are smooth, typical or little varied."
+        )
+    return f" The evidence: {said}."
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _farness(together: Mapping[str, Closeness]) -> list[float]:
+    """Return how many standard deviations farther than new ones images lie, in each space."""
+    tests = [one.c_t for one in together.values()]
+    return [0.0 if test is None else test.z / test.spread for test in tests]
 
 
 def doubts(
@@ -218,9 +299,16 @@ def doubts(
     names_dataset: bool | None,
     false_alarm: float,
     recall: Mapping[str, Recall],
+    together: Mapping[str, Closeness] | None = None,
 ) -> list[str]:
     """Say what weakens the verdict, in a sentence each."""
     found = []
+    if together and all(far > _DISAGREE for far in _farness(together)):
+        found.append(
+            "The images lie farther from the training photographs than new photographs do, in "
+            "every feature space: they do not look like them. A copy among them would have been "
+            "changed beyond what is compared."
+        )
     for name, seen in recall.items():
         if seen.first < _GOOD_RECALL:
             found.append(

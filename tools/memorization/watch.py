@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from datasets.pyramid import Dataset
+from tools.memorization.evidence import LEVEL
 from tools.memorization.features import open_space, resized
 from tools.memorization.finding import Finder, Photographs
 from tools.memorization.verdict import judge
@@ -26,7 +27,9 @@ class Look:
         flagged_share: share of images nearer to a training photograph than new ones are, 0 to 1.
         expected_share: the share of new images that would be, at most.
         near_duplicates: share of images as near as only duplicates are, 0 to 1.
-        sign: whether so many are flagged as happens to new images with a chance below 1 %.
+        sign: whether so many are flagged as happens to new images with a chance below 1 %, or any
+            is a near duplicate. Nothing else counts: images that are closer as a whole are what a
+            generator makes for a while that is merely smooth, and no ground to end its training.
         c_t: z-score of the three-sample test of data-copying, by space; far below zero (under -3)
             for copies. None where there are too few images.
     """
@@ -93,7 +96,7 @@ class Watch:
             flagged_share=judged.share,
             expected_share=self._yardstick.rate,
             near_duplicates=float(judged.near_duplicate.mean()),
-            sign=judged.verdict != "no sign of copying",
+            sign=judged.chance < LEVEL or bool(judged.near_duplicate.any()),
             c_t={
                 name: None if seen.copying is None else seen.copying.z
                 for name, seen in judged.spaces.items()

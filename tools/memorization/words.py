@@ -4,6 +4,8 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
+from tools.memorization.evidence import chance_in_words, score_in_words
+
 Json = dict[str, Any]
 
 
@@ -11,12 +13,8 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def _chance(value: float) -> str:
-    return "under 0.0001" if value < 1e-4 else f"{value:.2g}"
-
-
 def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
+    return "–" if value is None else score_in_words(value)
 
 
 def _medians(space: Json) -> str:
@@ -40,7 +38,7 @@ ROWS: list[tuple[str, Callable[[Json], str]]] = [
     ("flagged", lambda space: f"{space['flagged']:,} ({_share(space['flagged_fraction'])})"),
     (
         "chance that new photographs have so many flags",
-        lambda space: _chance(space["chance_of_so_many"]),
+        lambda space: chance_in_words(space["chance_of_so_many"]),
     ),
     ("near duplicates of training photographs", lambda space: f"{space['near_duplicates']:,}"),
     ("C<sub>T</sub>, the data-copying test", _copying),
@@ -54,6 +52,14 @@ ROWS: list[tuple[str, Callable[[Json], str]]] = [
             f"{_share(space['authenticity'])} / {_share(space['authenticity_of_held_out'])}"
         ),
     ),
+    (
+        "nearest photograph against the next (z)",
+        lambda space: _score(space["single_photographs_z"]),
+    ),
+    (
+        "images that count as independent",
+        lambda space: f"{space['effective_images']:,.0f}",
+    ),
     ("training photographs nearest to any image: images / photographs", _different),
     ("median distance: images / held-out / left-out", _medians),
 ]
@@ -66,6 +72,8 @@ nearer to the training photographs than new ones do, by copying or because they 
 above: they do not look like the photographs yet.</li>
 <li><b>Authentic</b>: farther from its nearest training photograph than that one is from its own
 nearest. New photographs are not all authentic either: compare the two.</li>
+<li><b>Nearest photograph against the next</b>: about 0 for new images; far below: each image is
+near to one photograph alone, as changed copies are, and smooth or typical images are not.</li>
 <li><b>Training photographs nearest to any image</b>, and how many different ones are nearest to so
 many photographs. Far fewer: the images crowd around few photographs.</li>
 </ul>
@@ -74,6 +82,30 @@ DISTANCES = (
     "<p>Distances to the nearest training photograph. New images look like the photographs in the "
     "lower strips; copies stand far to the left of them.</p>\n"
 )
+
+
+def evidence(summary: Json) -> str:
+    """Return the evidence, what speaks for copying and what does not, as HTML."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(one["says"])}</th>'
+        f"<td>{'–' if one['chance'] is None else chance_in_words(one['chance'])}</td>"
+        f"<td>{'speaks for copying' if one['speaks'] else 'no sign'}</td></tr>"
+        for one in summary["evidence"]
+    )
+    level = next(one["level"] for one in summary["evidence"] if one["level"] is not None)
+    together = any(not one["decides"] for one in summary["evidence"])
+    parts = (
+        "The last three are parts of the one before them: none of them decides alone."
+        if together
+        else "There are too few images or photographs to say anything of all images together."
+    )
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Evidence"><table>'
+        '<thead><tr><th scope="col">what was found</th><th scope="col">chance</th>'
+        f'<th scope="col">what it says</th></tr></thead><tbody>{rows}</tbody></table></div>\n'
+        "<p>It speaks for copying where new images have so much of it with a chance below "
+        f"{level:.2%}. {parts}</p>\n"
+    )
 
 
 def limits(summary: Json) -> str:
@@ -143,7 +175,14 @@ def method(summary: Json) -> str:
         "expected to be none. The 95 % confidence interval of the share flagged is "
         f"{summary['flagged_fraction_95'][0]:.1%} to {summary['flagged_fraction_95'][1]:.1%}.</p>"
         "<p>The verdict is “memorized” if more than half of the images are flagged; “some copies” "
-        "if more are flagged than new images would be with a chance of 1 %, or if any image is a "
-        "near duplicate: five times the usual spread nearer than the median photograph; else “no "
-        "sign of copying”.</p>\n"
+        "if more are flagged than may be by chance, if there are discoveries that may not be by "
+        "chance, or if any image is a near duplicate: five times the usual spread nearer than the "
+        "median photograph; “closer than chance” if none can be named so, but all images together "
+        "are closer to the training photographs than new ones (C<sub>T</sub> or authenticity, and "
+        "held-out photographs do not deny it) and each is closer to one than to the next; else “no "
+        "sign of copying”. Near duplicates aside, new images get another verdict with a chance of "
+        f"at most {summary['chance_of_a_false_verdict']:.0%}, of which each of the three tests has "
+        "a third, and each feature space its part of that. Images that have their nearest "
+        "photograph in common more often than photographs have count less, as one image would "
+        "again and again.</p>\n"
     )

@@ -136,8 +136,10 @@ class Yardstick:
         self.left_out = self._sample(training, numbers, own=numbers, advance=advance)
         self.held_out = self._sample(held, np.arange(len(held)), own=None, advance=advance)
         self.usual = {name: usual(self.left_out.found[name].distances) for name in self.spaces}
-        self._spacing = {name: self._spacings(name) for name in self.spaces}
+        self._places = np.full(len(training), -1)
+        self._places[numbers] = np.arange(len(numbers))
         self.duplicates = self._find_duplicates(dataset)
+        self._pictures = self._name_pictures()
         doubled = {row for pair in self.duplicates for row in (pair.row, pair.other)}
         for sample in (self.left_out, self.held_out):
             sample.single[:] = [row not in doubled for row in sample.rows.tolist()]
@@ -162,16 +164,6 @@ class Yardstick:
             found=self.finder.find(parts(), own=own, advance=advance),
             single=np.ones(len(numbers), np.bool_),
         )
-
-    def _spacings(self, name: str) -> Numbers:
-        """Give each training photograph's distance to the nearest other one that is another."""
-        distances = self.left_out.found[name].neighbours.distances
-        # Duplicates are no kin: beside them, every copy would seem authentic.
-        far = distances > self.usual[name].near
-        first = np.where(far.any(axis=1), far.argmax(axis=1), distances.shape[1] - 1)
-        found = np.full(len(self.finder.training), np.nan)
-        found[self.left_out.numbers] = np.take_along_axis(distances, first[:, None], 1)[:, 0]
-        return found
 
     def _find_duplicates(self, dataset: Dataset) -> list[Duplicate]:
         pairs: dict[tuple[int, int], Duplicate] = {}
@@ -198,6 +190,21 @@ class Yardstick:
                             held_out=other in held, mirrored=mirrored,
                         )  # fmt: skip
         return [pairs[key] for key in sorted(pairs)]
+
+    def _name_pictures(self) -> NDArray[np.int64]:
+        """Number the pictures that training photographs show: duplicates show the same one."""
+        rows = self.finder.training.rows.tolist()
+        first = {row: row for row in rows}
+
+        def root(row: int) -> int:
+            while first[row] != row:
+                first[row] = row = first[first[row]]
+            return row
+
+        for pair in self.duplicates:
+            if pair.row in first and pair.other in first:
+                first[root(pair.other)] = root(pair.row)
+        return np.array([root(row) for row in rows], np.int64)
 
     def _decide(self, false_alarm: float) -> None:
         """Choose the calibration, and the places in it that are flagged."""
@@ -239,12 +246,43 @@ class Yardstick:
         test = data_copying(held, left)
         return None if test is None else test.z
 
-    def spacing(self, space: str, found: Found) -> Numbers:
-        """Give the distance of each image's nearest training photograph to its own nearest, [N].
+    def spacing(self, space: str, found: Found, *, own: NDArray[np.int64] | None = None) -> Numbers:
+        """Return the distance of each image's nearest training photograph to its own nearest, [N].
 
-        NaN where that is not known.
+        Args:
+            space: name of the space.
+            found: the images' neighbours in it.
+            own: for each image, the training photograph that it is and that does not count, [N].
+
+        Returns:
+            [N]; NaN where it is not known.
         """
-        return self._spacing[space][found.nearest]
+        places = self._places[found.nearest]
+        near = self.left_out.found[space].neighbours
+        distances = near.distances[places]
+        # Duplicates are no kin: beside them, every copy would seem authentic.
+        far = distances > self.usual[space].near
+        if own is not None:
+            far &= near.rows[places] != own[:, None]
+        first = np.where(far.any(axis=1), far.argmax(axis=1), distances.shape[1] - 1)
+        spacings = np.take_along_axis(distances, first[:, None], 1)[:, 0]
+        return np.where(places >= 0, spacings, np.nan)
+
+    def leads(self, space: str, found: Found) -> Numbers:
+        """Return each image's distance to its nearest photograph, in parts of that to the next.
+
+        The next is the first of its neighbours that is no duplicate of the nearest.
+
+        Returns:
+            [N], 0 to 1: 1 where both are equally near; NaN where all neighbours are duplicates.
+        """
+        distances, pictures = found.neighbours.distances, self._pictures[found.neighbours.rows]
+        others = pictures != pictures[:, :1]
+        second = np.take_along_axis(distances, others.argmax(axis=1)[:, None], 1)[:, 0]
+        known = others.any(axis=1) & (second > 0)
+        leads = np.full(len(second), np.nan)
+        leads[known] = distances[known, 0] / second[known]
+        return leads
 
     def p_values(self, space: str, found: Found) -> Numbers:
         """Give the chance that a new image is as near as each of these, [N].

@@ -65,6 +65,20 @@ def test_structure_does_not_mind_light() -> None:
     assert np.linalg.norm(space.vectors(images * 2) - plain, axis=1).max() < between.min() / 4
 
 
+@pytest.mark.parametrize(("turns", "direction"), [(0, 0), (1, 6), (2, 4), (3, 2)])
+def test_edges_have_one_of_eight_directions_from_dark_to_light(turns: int, direction: int) -> None:
+    # A ramp that rises to the right; turned, it rises upwards, to the left, and downwards.
+    ramp = np.broadcast_to(np.arange(32)[None, :, None] * 7 + 4, (32, 32, 3)).astype(np.uint8)
+    [vector] = StructureSpace(32).vectors(np.ascontiguousarray(np.rot90(ramp, turns))[None])
+    for part, grid in ((vector[:512], 8), (vector[512:], 4)):
+        cells = part.reshape(8, grid * grid)
+        # Each direction has the square of its cosine, and then the square root is taken.
+        expected = np.sqrt([1, 0.5, 0, 0, 0, 0, 0, 0.5])
+        for step in range(8):
+            along = cells[(direction + step) % 8] / cells[direction]
+            assert along == pytest.approx(np.full(grid * grid, expected[step]), abs=1e-4)
+
+
 def test_moves_find_shifted_and_scaled_images() -> None:
     images = moves.luminance(smooth(5, 64, 64, 3))
     still = images[:, 16:48, 16:48]

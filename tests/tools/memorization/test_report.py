@@ -168,6 +168,57 @@ def test_copies_and_new_images_are_told_apart(tmp_path: Path, portraits: Dataset
     assert told["images"] == told["held_out"]
 
 
+def test_the_evidence_is_told_wherever_the_verdict_is(
+    tool: Tool, tmp_path: Path, portraits: Dataset
+) -> None:
+    # Cropped so far that none is flagged.
+    chance = np.random.default_rng(0)
+    for number, picture in enumerate(training(portraits)):
+        left, top = chance.uniform(0, 0.15 * 32, 2)
+        box = (left, top, left + 0.85 * 32, top + 0.85 * 32)
+        resized = Image.fromarray(picture).resize((32, 32), Image.Resampling.LANCZOS, box=box)
+        (tmp_path / "moved").mkdir(exist_ok=True)
+        resized.save(tmp_path / f"moved/{number:03}.png")
+    ended = tool("neighbours", "moved", portraits.path, "out", "--nearest", 1)
+    assert (ended.status, ended.err) == (0, "")
+    found = json.loads((tmp_path / "out/report.json").read_text())
+    summary = found["summary"]
+    assert summary["verdict"] == "closer than chance"
+    evidence = {one["kind"]: one for one in summary["evidence"]}
+    assert list(evidence) == [
+        "near duplicates", "flagged", "discoveries", "closer to single photographs", "C_T",
+        "authenticity", "single photographs",
+    ]  # fmt: skip
+    assert [kind for kind, one in evidence.items() if one["decides"] and one["speaks"]] == [
+        "closer to single photographs"
+    ]
+    together = evidence["closer to single photographs"]
+    assert together["chance"] < together["level"] == summary["chance_of_a_false_verdict"] / 3
+    structure = summary["spaces"]["structure"]
+    assert evidence["C_T"]["value"] == structure["data_copying"]["z"]
+    assert evidence["single photographs"]["value"] == structure["single_photographs_z"] < -5
+    assert evidence["authenticity"]["value"] == structure["authenticity"]
+    assert evidence["authenticity"]["usual"] == structure["authenticity_of_photographs"]
+    assert structure["effective_images"] == 136
+    assert together["chance"] == pytest.approx(
+        2 * structure["chances"]["closer_to_single_photographs"]
+    )
+    assert evidence["flagged"]["chance"] == summary["chance_of_so_many"]
+    # In the terminal, on the page, and in JSON.
+    seen = Page((tmp_path / "out/report.html").read_text())
+    for kind in ("C_T", "single photographs"):
+        assert evidence[kind]["says"] in ended.out.splitlines()[0] == summary["sentence"]
+    for one in evidence.values():
+        assert one["says"] in seen.text
+    text = (tmp_path / "out/report.html").read_text()
+    speaking = sum(one["speaks"] for one in evidence.values())
+    assert text.count("<td>speaks for copying</td>") == speaking > 1
+    assert text.count("<td>no sign</td>") == len(evidence) - speaking
+    assert 'class="verdict closer-than-chance"' in text
+    # As many neighbours as were asked for, though more were compared.
+    assert all(len(entry["nearest"]) == 1 for entry in found["images"] + found["held_out"])
+
+
 def test_images_are_shown_beside_their_neighbours_as_they_were_near(tmp_path: Path) -> None:
     dataset = write_pixels(tmp_path / "d", noise(40, 16, 16, 3))
     full = np.array(dataset.level(4))
@@ -324,6 +375,34 @@ def test_folders_are_examined_too_and_what_cannot_be_read_is_counted(
     assert found["settings"]["crop"] == "face"
     assert "16×16" in found["summary"]["spaces"]["structure"]["compares"]
     assert found["summary"]["flagged_fraction"] == 1
+
+
+def test_images_are_chosen_by_chance_and_the_same_ones_again(
+    tmp_path: Path, portraits: Dataset
+) -> None:
+    np.save(tmp_path / "pictures.npy", held_out(portraits))
+    images = open_images(str(tmp_path / "pictures.npy"), channels=3)
+
+    def numbers(seed: int, count: int = 8) -> list[int]:
+        settings = Settings(features=("pixels",), resolution=8, seed=seed)
+        seen = examine.examine(images, portraits, count=count, settings=settings)
+        return [int(number) for number in seen.numbers]
+
+    chosen = [numbers(seed) for seed in range(12)]
+    assert chosen[3] == numbers(3)
+    for some in chosen:
+        assert len(some) == 8
+        assert some == sorted(set(some))
+    assert len({tuple(some) for some in chosen}) == 12
+    # Each of the 24 may be among them: one is in none of them with a chance of 0.8 %.
+    assert len({number for some in chosen for number in some}) > 18
+    assert numbers(0, count=24) == list(range(24))
+    # A model's images are those of its first seeds, which are chances already.
+    write_model(tmp_path / "m.safetensors", resolution=32)
+    model = open_images(str(tmp_path / "m.safetensors"), count=9, seed=5, channels=3)
+    settings = Settings(features=("pixels",), seed=5)
+    seen = examine.examine(model, portraits, count=4, settings=settings)
+    assert seen.numbers.tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

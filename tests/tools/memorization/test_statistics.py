@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,10 +10,14 @@ from tools.memorization.statistics import (
     allowed,
     authentic,
     cells_for,
+    chance_of_discoveries,
     chance_of_flagged,
+    coincidence,
     data_copying,
     different,
     discoveries,
+    effective,
+    lower_tail,
     mann_whitney,
     p_values,
     share_interval,
@@ -78,6 +84,23 @@ def test_discoveries_are_those_of_benjamini_and_hochberg() -> None:
     assert not discoveries(np.array([0.2, 0.9]), 0.05).any()
 
 
+def test_the_chance_of_discoveries_is_the_least_rate_that_finds_any() -> None:
+    chance = np.random.default_rng(6)
+    for values in (chance.uniform(size=50), chance.uniform(0, 0.01, 7), np.array([0.3])):
+        found = chance_of_discoveries(values)
+        assert found == pytest.approx(stats.false_discovery_control(values).min())
+        assert discoveries(values, found + 1e-12).any()
+        assert not discoveries(values, found - 1e-12).any()
+    # Ten images in a hundred, all at the smallest p-value that there is, are not yet one of them.
+    assert chance_of_discoveries(np.where(np.arange(100) < 10, 0.01, 1.0)) == pytest.approx(0.1)
+    # Under the hypothesis it is uniform or larger, even where all images share one calibration.
+    small = 0
+    for _ in range(1000):
+        p = p_values(chance.normal(size=200), chance.normal(size=999))
+        small += chance_of_discoveries(p) <= 0.05
+    assert small < 76  # A binomial of 1000 and 0.05 is more with a chance of 0.0002.
+
+
 @pytest.mark.parametrize(("part", "whole"), [(0, 10), (3, 1000), (10, 10), (1, 1)])
 def test_intervals_are_wilson_s(part: int, whole: int) -> None:
     expected = stats.binomtest(part, whole).proportion_ci(method="wilson")
@@ -111,11 +134,48 @@ def test_data_copying_is_the_mean_over_regions() -> None:
     assert found.z == pytest.approx((40 * scores[0] + 60 * scores[1]) / 100)
     assert found.cells == 2
     assert found.left_out == pytest.approx(5 / 105)
+    assert found.spread == pytest.approx(math.hypot(0.4, 0.6))
     assert scores[0] < -5
     whole = data_copying(copied, held)
     assert whole is not None
-    assert whole.z == mann_whitney(copied, held)
+    assert (whole.z, whole.spread) == (mann_whitney(copied, held), 1)
     assert data_copying(copied[:19], held) is None
+
+
+def test_the_mean_over_regions_spreads_as_is_said() -> None:
+    chance = np.random.default_rng(8)
+    held_cells = np.repeat([0, 1, 2], [90, 60, 30])
+    cells = np.repeat([0, 1, 2], [40, 40, 40])
+    tests = [
+        data_copying(chance.normal(size=120), chance.normal(size=180), cells, held_cells)
+        for _ in range(400)
+    ]
+    z = np.array([test.z for test in tests if test is not None])
+    spread = math.sqrt(0.5**2 + (1 / 3) ** 2 + (1 / 6) ** 2)
+    assert [test.spread for test in tests if test is not None] == pytest.approx([spread] * 400)
+    assert z.mean() == pytest.approx(0, abs=4 * spread / 20)
+    assert z.std() == pytest.approx(spread, rel=4 / math.sqrt(2 * 400))
+
+
+def test_coincidence_is_the_share_of_pairs() -> None:
+    nearest = np.array([4, 4, 7, 4, 9, 9])
+    pairs = [nearest[i] == nearest[j] for i in range(6) for j in range(i)]
+    assert coincidence(nearest) == pytest.approx(np.mean(pairs)) == pytest.approx(4 / 15)
+    assert coincidence(nearest[:1]) == coincidence(nearest[:0]) == 0
+    assert coincidence(np.zeros(9, np.int64)) == 1
+
+
+def test_images_that_are_one_count_once() -> None:
+    assert effective(50, 1.0) == 1
+    assert effective(50, 0.0) == effective(50, -0.1) == 50
+    assert effective(1, 1.0) == 1
+    # Ten images, each five times: of their means, the variance is that of ten.
+    assert effective(50, 4 / 49) == pytest.approx(10)
+
+
+def test_the_lower_tail_is_the_normal_one() -> None:
+    z = [-9.0, -3.0, -1.0, 0.0, 2.0]
+    assert [lower_tail(one) for one in z] == pytest.approx(stats.norm.cdf(z), rel=1e-12)
 
 
 def test_regions_have_enough_photographs() -> None:

@@ -1,7 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from datasets.pyramid import Dataset
 from tests.datasets.making import noise
@@ -23,12 +25,41 @@ from tools.memorization.yardstick import Yardstick
         (50, 100, 0.0, 9, "some copies"),
         (51, 100, 0.0, 0, "memorized"),
         (100, 100, 0.0, 100, "memorized"),
+        # A third of one per cent is what flags may spend.
+        (9, 100, 0.0033, 0, "some copies"),
+        (9, 100, 0.0034, 0, "no sign of copying"),
+        (51, 100, 0.0034, 0, "no sign of copying"),
+        (51, 100, 0.0034, 1, "some copies"),
         # One of one: that happens by chance.
         (1, 1, 0.02, 0, "no sign of copying"),
     ],
 )
 def test_the_rule(flagged: int, images: int, chance: float, near: int, verdict: str) -> None:
     assert decide(flagged, images, chance, near) == verdict
+
+
+@pytest.mark.parametrize(
+    ("flagged", "chance", "near", "discovered", "closer", "verdict"),
+    [
+        (0, 1.0, 0, 0.004, 0.004, "no sign of copying"),
+        (0, 1.0, 0, 1.0, 0.003, "closer than chance"),
+        (0, 1.0, 0, 0.003, 1.0, "some copies"),
+        (0, 1.0, 0, 0.003, 0.003, "some copies"),
+        (0, 1.0, 1, 1.0, 0.003, "some copies"),
+        (9, 0.003, 0, 1.0, 0.003, "some copies"),
+        (60, 0.003, 0, 1.0, 0.003, "memorized"),
+        # More than half of them, which is not known from their number.
+        (60, 0.01, 0, 0.003, 0.003, "some copies"),
+        (60, 0.01, 0, 1.0, 0.003, "closer than chance"),
+    ],
+)
+def test_other_evidence_speaks_where_flags_do_not(
+    flagged: int, chance: float, near: int, discovered: float, closer: float, verdict: str
+) -> None:
+    found = decide(
+        flagged, 100, chance, near, discovered_chance=discovered, closer_chance=closer
+    )  # fmt: skip
+    assert found == verdict
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +89,9 @@ def test_few_copies_among_new_faces_are_found_first(portraits: Dataset, both: Ya
     assert judged.order[0] == 24
     assert judged.flagged[24]
     assert judged.near_duplicate.tolist() == [False] * 24 + [True]
-    assert ", and 1 is a near duplicate of one: some copies." in sentence(
-        judged, both, of_a_model=False
+    text = sentence(judged, both, of_a_model=False)
+    assert text.endswith(
+        ", and 1 is a near duplicate of one: some copies. The evidence: 1 near duplicate."
     )
 
 
@@ -81,6 +113,35 @@ def test_new_images_are_no_sign(portraits: Dataset, both: Yardstick) -> None:
     assert judged.expected == pytest.approx(24 * both.rate)
     for seen in judged.spaces.values():
         assert (seen.p * 2 >= judged.p).all()
+
+
+def test_p_values_allow_for_the_spaces_and_discoveries_for_the_images(
+    portraits: Dataset, both: Yardstick
+) -> None:
+    images = np.concatenate([held_out(portraits), training(portraits)[[7]]])
+    judged = judge(both, both.finder.find([images]))
+    every = [seen.p for seen in judged.spaces.values()]
+    assert judged.p.tolist() == np.minimum(1, 2 * np.minimum(*every)).tolist()
+    assert judged.p.min() == pytest.approx(2 * 2 / 161)
+    expected = stats.false_discovery_control(judged.p) <= 0.05
+    assert judged.discovered.tolist() == expected.tolist()
+    # One image of twenty-five is not discovered by a p-value of one in forty.
+    assert (judged.p <= 0.05).any()
+    assert not judged.discovered.any()
+    copies = judge(both, both.finder.find([training(portraits)[:20]]))
+    assert copies.discovered.all()
+
+
+def test_images_far_from_all_photographs_are_a_doubt(portraits: Dataset, both: Yardstick) -> None:
+    judged = judge(both, both.finder.find([255 - training(portraits)]))
+    assert judged.verdict == "no sign of copying"
+    told = doubts(
+        both, names_dataset=None, false_alarm=0.5, recall={}, together=judged.together
+    )  # fmt: skip
+    assert "They do not look" in told[0] or "they do not look" in told[0]
+    new = judge(both, both.finder.find([held_out(portraits)]))
+    told = doubts(both, names_dataset=None, false_alarm=0.5, recall={}, together=new.together)
+    assert not any("do not look" in doubt for doubt in told)
 
 
 def test_doubts_are_told(tmp_path: Path, portraits: Dataset, both: Yardstick) -> None:
@@ -126,3 +187,28 @@ def test_the_watch_sees_it_begin(portraits: Dataset) -> None:
     assert watch.look(held_out(portraits)) == new
     with pytest.raises(ValueError, match="8"):
         watch.look(np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_the_watch_has_a_sign_by_flags_and_near_duplicates_alone(
+    portraits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch(portraits, 16, features=("pixels",), false_alarm=0.02)
+    found = watch._yardstick.left_out.found["pixels"]
+    distances = found.neighbours.distances
+
+    def sees(*factors: float) -> bool:
+        near = replace(found.neighbours, distances=distances * factors)
+        seen = {"pixels": replace(found, neighbours=near)}
+        monkeypatch.setattr(watch._yardstick.finder, "find", lambda images: seen)
+        return watch.look(held_out(portraits)).sign
+
+    # Closer to single photographs, which is a verdict and no ground to end training.
+    assert not sees(0.92, 1)
+    assert judge(watch._yardstick, watch._yardstick.finder.find([])).verdict == "closer than chance"
+    assert sees(0.3, 1)
+    # Its level is not divided, as nothing else has a part of it.
+    one = judge(watch._yardstick, watch._yardstick.finder.find([]))
+    for chance, sign in ((0.009, True), (0.011, False)):
+        judged = replace(one, chance=chance, near_duplicate=one.near_duplicate & False)
+        monkeypatch.setattr("tools.memorization.watch.judge", lambda *_, judged=judged: judged)
+        assert watch.look(held_out(portraits)).sign is sign

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from datasets.errors import DatasetError
 from datasets.pyramid import Dataset
@@ -215,6 +216,32 @@ def test_vectors_are_kept_if_they_are_few(portraits: Dataset) -> None:
     before = Counted.reads
     kept.find([held_out(portraits)])
     assert Counted.reads == before
+
+
+def test_mirrored_copies_are_compared_closely_with_mirrored_photographs(portraits: Dataset) -> None:
+    # Fine detail as it is defined, in float64: luminance less its blur by one pixel of 32.
+    def details(images: Pixels) -> NDArray[np.float64]:
+        light = images.astype(np.float64).mean(axis=3)
+        fine = light - ndimage.gaussian_filter(light, (0, 1, 1), mode="nearest", truncate=3)
+        flat = fine[:, 3:-3, 3:-3].reshape(len(images), -1)
+        flat -= flat.mean(axis=1, keepdims=True)
+        return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True))
+
+    faces = training(portraits)[:12]
+    copies = every(compressed, faces)
+    one = finder(portraits, "structure")
+    plain, flipped = (
+        one.find([np.ascontiguousarray(images)])["structure"]
+        for images in (copies, copies[:, :, ::-1])
+    )
+    assert not plain.neighbours.mirrored[:, 0].any()
+    assert flipped.neighbours.mirrored[:, 0].all()
+    for found in (plain, flipped):
+        assert found.nearest.tolist() == list(range(12))
+        # Unmoved it is so far, and nearer if a move makes it fit better.
+        still = np.linalg.norm(details(copies) - details(faces), axis=1)
+        assert (found.distances <= still + 1e-5).all()
+        assert found.distances == pytest.approx(still, rel=0.1)
 
 
 def test_cells_and_shapes(portraits: Dataset) -> None:
