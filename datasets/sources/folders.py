@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets.errors import DatasetError, UnusableError
 from datasets.sources.files import LocalFile
 from datasets.sources.persistence import is_loss, lost, persistently
-from datasets.sources.source import MOST_BYTES, Source, is_picture, no_pictures
+from datasets.sources.source import MOST_BYTES, Label, Source, is_picture, no_pictures
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Folder(Source):
     """The folder."""
     names: tuple[str, ...]
     """Paths below it, with forward slashes."""
-    labels: Sequence[str | None] | None = None
+    labels: Sequence[Label] | None = None
     """Classes that lie beside the pictures in a dataset.json."""
     identity: tuple[int, int] | None = None
     """What the system knows the folder by; another one, or none, means that its disk is gone."""

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from datasets.errors import DatasetError, SourceLostError, UnusableError
 from datasets.sources.files import File
 from datasets.sources.persistence import lost, persistently, reason
-from datasets.sources.source import MOST_BYTES, MOST_PICTURES, Source, is_picture, no_pictures
+from datasets.sources.source import (
+    MOST_BYTES,
+    MOST_PICTURES,
+    Label,
+    Source,
+    is_picture,
+    no_pictures,
+)
 
 T = TypeVar("T")
 
@@ -142,7 +149,7 @@ class RemoteFolder(Source):
     """Paths below it, with forward slashes."""
     sizes: NDArray[np.int64]
     """Bytes of each, -1 where it was not told: [N]."""
-    labels: Sequence[str | None] | None = None
+    labels: Sequence[Label] | None = None
     """Classes that lie beside the pictures in a dataset.json."""
 
     def load(self, item: int) -> bytes:

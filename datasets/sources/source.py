@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -13,6 +14,18 @@ Pixels = NDArray[np.uint8]
 FacePoints = NDArray[np.float32]
 """[4, 2]: left eye, right eye, left and right corner of the mouth, as x, y in pixels of the upright
 picture. Left is the viewer's."""
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """In the place of a class or of faces: why a picture has none, though something is said."""
+
+    reason: str
+    """In a few words, for skipped.csv."""
+
+
+Label = str | Unclear | None
+"""The class of a picture, None for a picture without."""
 
 # A photograph of this size is something else that was named like one.
 MOST_BYTES = 2**30
@@ -39,7 +52,7 @@ class Source(ABC):
     """
 
     names: Sequence[str]
-    labels: Sequence[str | None] | None = None
+    labels: Sequence[Label] | None = None
 
     @abstractmethod
     def load(self, item: int) -> bytes | Pixels:
@@ -78,7 +91,7 @@ class Annotated(Source):
         self,
         source: Source,
         *,
-        classes: Sequence[str | None],
+        classes: Sequence[Label],
     ) -> None:
         """Add to a source.
 
@@ -99,6 +112,8 @@ class Annotated(Source):
         name = self._classes[item]
         if name is None:
             raise UnusableError("has no class")
+        if isinstance(name, Unclear):
+            raise UnusableError(name.reason)
         return name
 
 

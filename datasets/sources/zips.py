@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from datasets.errors import DatasetError, UnusableError
 from datasets.sources.files import File, Reader
-from datasets.sources.source import MOST_BYTES, MOST_PICTURES, Source, is_picture, no_pictures
+from datasets.sources.source import (
+    MOST_BYTES,
+    MOST_PICTURES,
+    Label,
+    Source,
+    is_picture,
+    no_pictures,
+)
 
 # The table of contents of twenty million pictures; it is read at once.
 _MOST_TABLE_BYTES = 2**31
@@ -58,7 +65,7 @@ class Zip(Source):
     """Where they lie."""
     most_bytes: int = MOST_BYTES
     """What a picture may have at most."""
-    labels: Sequence[str | None] | None = None
+    labels: Sequence[Label] | None = None
     """Classes from the dataset.json in the archive."""
 
     def load(self, item: int) -> bytes:
