@@ -64,6 +64,7 @@ class Faces(Source):
         self.labels: Sequence[Label] | None = None
         if labels is not None:
             self.labels = [labels[photograph] for photograph in self._items]
+        self.passed_over = source.passed_over
         self._source, self._points = source, points
 
     def load(self, item: int) -> bytes | Pixels:

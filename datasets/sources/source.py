@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +30,8 @@ Label = str | Unclear | None
 MOST_BYTES = 2**30
 # More pictures than any collection has; a hostile table of contents would fill the memory.
 MOST_PICTURES = 20_000_000
-_LONGEST_NAME = 4096
-
-_READ = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-# Photographs, but not for us: listed all the same, so that they are skipped aloud and not in
-# silence.
-_REFUSED = {".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
+# Of a name that is shown.
+_SHOWN = 100
 
 
 class Source(ABC):
@@ -49,10 +44,13 @@ class Source(ABC):
         names: the name of every picture, unique, in an order that is the same every time.
         labels: the classes that the source itself gives, in the order of `names`, None for a
             picture without; None as a whole for a source without labels.
+        passed_over: name and reason of every file that looks like a picture and is not among
+            them: hidden, or of a kind that is never read. They are listed in skipped.csv.
     """
 
     names: Sequence[str]
     labels: Sequence[Label] | None = None
+    passed_over: Sequence[tuple[str, str]] = ()
 
     @abstractmethod
     def load(self, item: int) -> bytes | Pixels:
@@ -101,6 +99,7 @@ class Annotated(Source):
         """
         self.names = source.names
         self.labels = source.labels
+        self.passed_over = source.passed_over
         self._source, self._classes = source, classes
 
     def load(self, item: int) -> bytes | Pixels:
@@ -117,19 +116,17 @@ class Annotated(Source):
         return name
 
 
-def is_picture(name: str) -> bool:
-    """Tell from a path with forward slashes whether it names a picture that is not hidden."""
-    return (
-        PurePosixPath(name).suffix.lower() in _READ | _REFUSED
-        and len(name) <= _LONGEST_NAME
-        and not any(_hidden(part) for part in name.split("/"))
-    )
+def no_pictures(place: object, passed_over: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the sentence for a folder or an archive that holds no pictures.
 
-
-def no_pictures(place: object) -> str:
-    """Say that a folder or an archive holds no pictures."""
+    Args:
+        place: how it is called.
+        passed_over: those that were passed over, and why.
+    """
+    if passed_over:
+        name, reason = passed_over[0]
+        return (
+            f"{place} holds no pictures that can be used; of {len(passed_over)} the first, "
+            f"{name[:_SHOWN]}: {reason}."
+        )
     return f"{place} holds no pictures: no name in it ends in .jpg, .png or the like."
-
-
-def _hidden(part: str) -> bool:
-    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
