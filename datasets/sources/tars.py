@@ -173,8 +173,8 @@ class _Members:
 
     def _at(self, path: str) -> _Place | _Link | str | None:
         # As `tar` writes the names of what is in the current folder, or leaves the start away.
-        path = path.removeprefix("./")
-        ways = (path, f"./{path}", f"/{path}", path.removeprefix("/"))
+        bare = path.removeprefix("./").lstrip("/")
+        ways = (path, bare, f"./{bare}", f"/{bare}")
         return next((self.found[way] for way in ways if way in self.found), None)
 
 
