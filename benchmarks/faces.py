@@ -36,7 +36,8 @@ def main(photographs: Path, everything: bool) -> None:
     detector = Mtcnn()
     source = open_folder(photographs)
     found_labels = find_faces(source.names, str(photographs), _LABELS)
-    labels = [() if isinstance(label, Unclear) else label for label in found_labels]
+    nowhere = np.empty((0, 4, 2), np.float32)
+    labels = [nowhere if isinstance(label, Unclear) else label for label in found_labels]
     items = [item for item, label in enumerate(labels) if everything or len(label)]
     detector.find(np.zeros((64, 64, 3), np.uint8))  # Loads the networks.
     counts: list[int] = []
