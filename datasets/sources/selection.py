@@ -119,7 +119,11 @@ class Selection:
             self.pass_over(name, f"a {suffix} file; convert it to PNG or JPEG")
         elif kind is not None and suffix:
             self.pass_over(name, f"a picture, but named {suffix}; rename it")
-        return kind is not None and not suffix
+        elif kind is not None and not name:
+            self.pass_over(name, "without a name")
+        else:
+            return kind is not None
+        return False
 
     def _judge_hidden(
         self, name: str, suffix: str, read_head: Callable[[], bytes], *, is_double: bool

@@ -129,7 +129,7 @@ class Contents:
         names = []
         for name in sorted(self._found):
             info = self._found[name]
-            if name.endswith(("/", "\\")) or info.is_dir():
+            if name.endswith(("/", "\\")):
                 continue
             target = self._resolve(name) if _is_link(info) else info
             if self.selection.takes(self.shown[name], partial(self._head, target)):

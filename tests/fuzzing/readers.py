@@ -224,6 +224,7 @@ def _make_zips(place: Path) -> None:
         making.Member(name=b"a\\1.png", data=picture, descriptor=True, local_extra=bytes(8)),
         making.Member(name="é".encode(), data=picture, large=True),
         making.Member(name=b"b/link.png", data=b"../a/1.png", mode=0o120777),
+        making.Member(name=b".\\dataset.json", data=b'{"labels": [["a/1.png", 0]]}'),
     ]
     (place / "others").mkdir()
     (place / "others" / "x.zip").write_bytes(making.zip_of(members))

@@ -166,6 +166,14 @@ def test_an_archive_elsewhere_is_looked_into_a_hundred_times_at_most(
         system.store.clear()
 
 
+def test_a_picture_without_a_name_is_listed(tmp_path: Path) -> None:
+    members = [making.Member(name=name, data=png(n)) for n, name in enumerate((b"", b"a.png"))]
+    (tmp_path / "a.zip").write_bytes(making.zip_of(members))
+    source = opened(tmp_path / "a.zip")
+    assert list(source.names) == ["a.png"]
+    assert source.passed_over == (("", "without a name"),)
+
+
 def test_names_without_end_are_listed_cut() -> None:
     selection = Selection()
     assert not selection.takes("a" * 5000 + ".png", lambda: b"")
