@@ -22,6 +22,7 @@ from datasets.framing import upright
 from datasets.progress import progress
 from datasets.sources.folders import open_folder
 from datasets.sources.landmarks import find_faces
+from datasets.sources.source import Unclear
 
 _LABELS = Path(__file__).with_name("face_labels.csv")
 _EYES, _MOUTH = slice(0, 2), slice(2, 4)
@@ -34,7 +35,9 @@ def main(photographs: Path, everything: bool) -> None:
     """Measure the face detector on PHOTOGRAPHS."""
     detector = Mtcnn()
     source = open_folder(photographs)
-    labels = find_faces(source.names, str(photographs), _LABELS)
+    found_labels = find_faces(source.names, str(photographs), _LABELS)
+    nowhere = np.empty((0, 4, 2), np.float32)
+    labels = [nowhere if isinstance(label, Unclear) else label for label in found_labels]
     items = [item for item, label in enumerate(labels) if everything or len(label)]
     detector.find(np.zeros((64, 64, 3), np.uint8))  # Loads the networks.
     counts: list[int] = []

@@ -1,13 +1,14 @@
 """Whether the pictures of a source are still those that they were."""
 
 import hashlib
-import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from datasets.errors import UnusableError
 from datasets.sources import Source
-from datasets.sources.source import is_picture
+from datasets.sources.folders import folders_below, read_head
+from datasets.sources.selection import Selection
 
 # LMDB writes it whenever somebody reads.
 _WRITTEN_BY_READERS = "lock.mdb"
@@ -51,21 +52,15 @@ def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         return
     found = list(_visible(path))
-    pictures = [inner for inner in found if is_picture(inner.name)]
+    selection = Selection()
+    pictures = [inner for inner in found if selection.takes(inner.name, partial(read_head, inner))]
     # Beside pictures lie notes and logs, which may change.
     yield from pictures or found
 
 
 def _visible(root: Path) -> Iterator[Path]:
-    visited: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = Path(folder).stat()
-        # Symbolic links may lead in a circle.
-        if (status.st_dev, status.st_ino) in visited:
-            folders.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and name != _WRITTEN_BY_READERS:
-                yield Path(folder, name)
+    for folder, files in folders_below(root):
+        if not any(part.startswith(".") for part in folder.relative_to(root).parts):
+            for name in files:
+                if not name.startswith(".") and name != _WRITTEN_BY_READERS:
+                    yield folder / name

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.errors import DatasetError
+from datasets.names import search
 
 FILE_NAME = "index.csv"
 Split = Literal["train", "held-out"]
@@ -49,17 +51,16 @@ def group_names(names: Sequence[str], pattern: re.Pattern[str]) -> list[str | No
 
     Args:
         names: what the pictures are called.
-        pattern: is searched for in each name. Names with the same match are a group: the same first
-            parenthesis, where the pattern has one, else the same text as a whole.
+        pattern: is searched for in each name, in its plain form (see `names`). Names with the same
+            match are a group: the same first parenthesis, where the pattern has one, else the same
+            text as a whole.
 
     Returns:
         One group for each picture; None where the pattern does not match, or matches nothing.
     """
-    found = [pattern.search(name) for name in names]
-    return [
-        None if match is None else (match[1] if pattern.groups else match[0]) or None
-        for match in found
-    ]
+    found = [search(pattern, name) for name in names]
+    texts = [None if match is None else match[1] if pattern.groups else match[0] for match in found]
+    return [None if not text else unicodedata.normalize("NFC", text) for text in texts]
 
 
 def hold_out(
@@ -77,11 +78,13 @@ def hold_out(
 
     A group is held out as a whole or not at all, and so are near duplicates; groups that near
     duplicates connect are one. One that is larger than what is still wanted is passed over; if all
-    are, the smallest is held out.
+    are, the smallest is held out. A group that holds all that is left of a class to train on is
+    passed over, too: a network that is asked for that class must have seen it.
 
     Args:
         entries: all rows, in their final order.
-        fraction: of the rows, 0 to less than 1; above 0 at least one is held out, if there are two.
+        fraction: of the rows, 0 to less than 1; above 0 at least one is held out, if there are two
+            that may be.
         groups: the group of each row, None for a row that stands alone; None for no groups.
         near_duplicates: for rows that are nearly the same as an earlier one, that row.
     """
@@ -90,7 +93,8 @@ def hold_out(
         wanted = max(wanted, 1)
     wanted = min(wanted, len(entries) - 1)
     chosen = list(entries)
-    for rows in _choose(_eligible(entries, groups, near_duplicates or {}), wanted, len(entries)):
+    eligible = _eligible(entries, groups, near_duplicates or {})
+    for rows in _choose(eligible, wanted, [entry.class_name for entry in entries]):
         for row in rows:
             chosen[row] = replace(entries[row], split="held-out")
     return chosen
@@ -138,18 +142,35 @@ def _origins(
     return [origin(row) for row in range(count)]
 
 
-def _choose(groups: Sequence[list[int]], wanted: int, count: int) -> list[list[int]]:
+def _choose(
+    groups: Sequence[list[int]], wanted: int, classes: Sequence[str | None]
+) -> list[list[int]]:
+    """Choose groups with `wanted` rows at most, or one with more, of which something is left.
+
+    Args:
+        groups: the rows of each, in the order of preference.
+        wanted: number of rows.
+        classes: the class of every row of the dataset, None where it has none; each keeps a row
+            that is not chosen.
+    """
     if wanted <= 0:
         return []
+    rest = Counter(classes)
+
+    def leaves_something(rows: Sequence[int]) -> bool:
+        taken = Counter(classes[row] for row in rows)
+        return all(number < rest[name] for name, number in taken.items())
+
     chosen = []
     left = wanted
     for rows in groups:
-        if len(rows) <= left:
+        if len(rows) <= left and leaves_something(rows):
             chosen.append(rows)
             left -= len(rows)
-    smallest = min(groups, key=len, default=[])
-    if not chosen and 0 < len(smallest) < count:
-        return [smallest]
+            rest.subtract(classes[row] for row in rows)
+    if not chosen:
+        smallest = min(filter(leaves_something, groups), key=len, default=None)
+        return [] if smallest is None else [smallest]
     return chosen
 
 

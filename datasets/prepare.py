@@ -256,11 +256,12 @@ class _Making:
 
     def skipped(self) -> list[tuple[str, str]]:
         """Give the names of the pictures that were left out, sorted, and why."""
-        return sorted(
+        left = [
             (self.source.names[item], outcome.reason)
             for item, outcome in zip(self.items, self.work.outcomes, strict=True)
             if isinstance(outcome, Left)
-        )
+        ]
+        return sorted([*left, *self.source.passed_over])
 
     def finish(self, skipped: Sequence[tuple[str, str]], versions: Mapping[str, str]) -> None:
         """Hold some out, look for near duplicates, and write the tables and the description.
@@ -270,9 +271,10 @@ class _Making:
         """
         wanted = self.wanted
         if not self.writer.entries:
+            tried = set(self.source.names)
+            name, reason = next(entry for entry in skipped if entry[0] in tried)
             raise DatasetError(
-                f"No picture in {wanted.source_name} can be used; "
-                f"the first, {skipped[0][0]}: {skipped[0][1]}."
+                f"No picture in {wanted.source_name} can be used; the first, {name}: {reason}."
             )
         self.writer.finish(
             held_out=wanted.held_out,

@@ -158,11 +158,15 @@ def _class_names(folder: Path, layout: _Layout) -> list[str]:
                  for name in found]  # fmt: skip
     else:
         texts = _bytes(path, 2**16).decode("utf-8", "replace").split("\n")
-    return [name.strip() for name in texts if name.strip()]
+    names = [name.strip() for name in texts]
+    # Empty lines end the file; one between names would move those behind it.
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _name_classes(numbers: list[int], names: Sequence[str]) -> list[str]:
-    if len(set(names)) == len(names) > max(numbers):
+    if all(names) and len(set(names)) == len(names) > max(numbers):
         return [names[number] for number in numbers]
     return numbered_classes(numbers)
 
@@ -198,7 +202,10 @@ def _dictionary(path: Path) -> dict[str, object]:
             "or take the binary version."
         )
     fields = cast(dict[object, object], found)
-    return {
+    named = {
         key.decode("latin1") if isinstance(key, bytes) else str(key): value
         for key, value in fields.items()
     }
+    if len(named) < len(fields):
+        raise DatasetError(f"{path} is damaged: it holds a field twice; fetch it again.")
+    return named

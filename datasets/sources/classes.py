@@ -6,16 +6,17 @@ from pathlib import Path
 from unicodedata import normalize
 
 from datasets.errors import DatasetError
+from datasets.names import folders_and_file
 from datasets.progress import progress
-from datasets.sources.source import Source
-from datasets.sources.tables import find_all, read_table
+from datasets.sources.contradictions import collect, warn_of_unclear
+from datasets.sources.matching import find_all
+from datasets.sources.source import Label, Source
+from datasets.sources.tables import read_table
 
 _SOME_FILE = re.compile(r".*[./\\].*", re.DOTALL)
 
 
-def find_classes(
-    source: Source, name: str, classes: str, attributes: Path | None
-) -> list[str | None]:
+def find_classes(source: Source, name: str, classes: str, attributes: Path | None) -> list[Label]:
     """Tell which class each picture of a source belongs to.
 
     Args:
@@ -29,15 +30,17 @@ def find_classes(
             1 where a picture has it, and -1 or 0 where not.
 
     Returns:
-        The name of the class of each picture, None for a picture without.
+        The name of the class of each picture; None for a picture without, and `Unclear` for one of
+        which two different things are said, of which a warning tells.
 
     Raises:
         DatasetError: these are no classes of that source.
     """
+    found: list[Label]
     if attributes is not None:
         found = _from_attributes(source, name, classes.split("+"), attributes)
     elif classes == "folders":
-        found = _folders(source.names)
+        found = [*_folders(source.names)]
         if not any(found):
             raise DatasetError(f"{name} has no folders to take as classes; leave out --classes.")
         called = source.folder_classes
@@ -53,9 +56,11 @@ def find_classes(
             for label in source.labels:
                 found.append(label)
                 bar.advance()
+        warn_of_unclear(found, source.names, name)
     elif _SOME_FILE.fullmatch(classes):
         path = Path(classes)
-        table = {key: row[0] for key, row in read_table(path, ["class"]).items() if row[0]}
+        rows = read_table(path, ["class"], source.names)
+        table = collect((key, row[0]) for key, row in rows if row[0])
         found = find_all(table, source.names, file=path, source=name)
     else:
         raise DatasetError(
@@ -67,8 +72,7 @@ def find_classes(
 
 
 def _folders(names: Sequence[str]) -> list[str | None]:
-    # Archives may hold anything: /pictures/cats/1.png, ./cats/1.png, ../cats/1.png.
-    paths = [[part for part in name.split("/") if part not in ("", ".", "..")] for name in names]
+    paths = [folders_and_file(name) for name in names]
     depth = 0
     while True:
         firsts = [path[depth] if len(path) > depth + 1 else None for path in paths]
@@ -80,26 +84,25 @@ def _folders(names: Sequence[str]) -> list[str | None]:
 
 def _from_attributes(
     source: Source, name: str, attributes: Sequence[str], path: Path
-) -> list[str | None]:
+) -> list[Label]:
     if not all(attributes):
         raise DatasetError("--classes: write the attributes like this: Eyeglasses+Male.")
-    table: dict[str, str] = {}
-    for picture, row in read_table(path, attributes).items():
+    pairs: list[tuple[str, str]] = []
+    for picture, row in read_table(path, attributes, source.names):
         if not set(row) <= {"1", "-1", "0"}:
             raise DatasetError(f"{path}: the attributes of {picture[:100]} are neither 1 nor -1.")
-        table[picture] = "+".join(
+        combination = "+".join(
             attribute if value == "1" else f"not-{attribute}"
             for attribute, value in zip(attributes, row, strict=True)
         )
-    return find_all(table, source.names, file=path, source=name)
+        pairs.append((picture, combination))
+    return find_all(collect(pairs), source.names, file=path, source=name)
 
 
-def _check(classes: Sequence[str | None]) -> None:
+def _check(classes: Sequence[Label]) -> None:
     # What cannot be written to the index must not be noticed after hours of work.
-    for name in set(classes):
+    for name in {label for label in classes if isinstance(label, str)}:
         try:
-            if name is not None:
-                name.encode("utf-8", "surrogateescape")
+            name.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            shown = (name or "")[:100]
-            raise DatasetError(f"The class {shown!a} has a name that is no text.") from None
+            raise DatasetError(f"The class {name[:100]!a} has a name that is no text.") from None

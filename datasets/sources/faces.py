@@ -5,8 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.errors import DatasetError
-from datasets.sources.source import FacePoints, Pixels, Source
+from datasets.errors import DatasetError, UnusableError
+from datasets.sources.source import FacePoints, Label, Pixels, Source, Unclear
+
+FaceList = NDArray[np.float32]
+"""[F, 4, 2]: the faces of a photograph."""
+
+_NOWHERE: FaceList = np.empty((0, 4, 2), np.float32)
 
 
 class Faces(Source):
@@ -17,20 +22,25 @@ class Faces(Source):
     for.
     """
 
-    def __init__(self, source: Source, faces: Sequence[NDArray[np.float32]]) -> None:
+    def __init__(self, source: Source, faces: Sequence[FaceList | Unclear]) -> None:
         """Tell the faces of a source.
 
         Args:
             source: the photographs.
-            faces: the faces of each, [F, 4, 2], first that which is the first.
+            faces: the faces of each, [F, 4, 2], first that which is the first; or why it is not
+                known where they are, which makes the photograph unusable.
 
         Raises:
             DatasetError: the name of a further face is that of a photograph.
         """
         names, self._items, self._numbers = [], [], []
         points: list[FacePoints | None] = []
+        self._unclear: dict[int, Unclear] = {}
         for item, found in enumerate(faces):
             name = source.names[item]
+            if isinstance(found, Unclear):
+                self._unclear[item] = found
+                found = _NOWHERE
             for number, face in enumerate(found, start=1):
                 names.append(name if number == 1 else face_name(name, number))
                 points.append(face)
@@ -50,12 +60,19 @@ class Faces(Source):
                         "rename the photograph."
                     )
         self.names = names
-        self.labels = None if source.labels is None else [source.labels[i] for i in self._items]
+        labels = source.labels
+        self.labels: Sequence[Label] | None = None
+        if labels is not None:
+            self.labels = [labels[photograph] for photograph in self._items]
+        self.passed_over = source.passed_over
         self._source, self._points = source, points
 
     def load(self, item: int) -> bytes | Pixels:
         """Give the photograph that the face is in."""
-        return self._source.load(self._items[item])
+        photograph = self._items[item]
+        if photograph in self._unclear:
+            raise UnusableError(self._unclear[photograph].reason)
+        return self._source.load(photograph)
 
     def class_of(self, item: int) -> str | None:
         """Give the name of the photograph's class."""
@@ -72,6 +89,11 @@ class Faces(Source):
     def number_of(self, item: int) -> int:
         """Tell which of the photograph's faces this is, counted from 1."""
         return self._numbers[item]
+
+
+def firsts(faces: Sequence[FaceList | Unclear]) -> list[FaceList | Unclear]:
+    """Return of the faces of each photograph only the first."""
+    return [found if isinstance(found, Unclear) else found[:1] for found in faces]
 
 
 def face_name(photograph: str, number: int) -> str:

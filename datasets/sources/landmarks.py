@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import DatasetError
-from datasets.sources.tables import find_all, read_table
+from datasets.names import plain
+from datasets.sources.contradictions import TWO_THINGS, TwiceError, collect, fields_of
+from datasets.sources.faces import FaceList
+from datasets.sources.matching import find_all
+from datasets.sources.source import Unclear
+from datasets.sources.tables import read_table
 
 # FFHQ's has 255 MB.
 _MOST_BYTES = 2**30
@@ -35,10 +40,11 @@ _FURTHER = re.compile(r"(.*)#([1-9][0-9]{0,5})", re.DOTALL)
 Points = tuple[float, ...]
 
 
-def find_faces(names: Sequence[str], source: str, path: Path) -> list[NDArray[np.float32]]:
+def find_faces(names: Sequence[str], source: str, path: Path) -> list[FaceList | Unclear]:
     """Tell where the faces in pictures are.
 
-    A row named photo.jpg#2 is the second face of photo.jpg, if that has a row too.
+    A row named photo.jpg#2 is the second face of photo.jpg, if that has a row too. Two rows of one
+    name with different points contradict each other: nobody knows which face is meant.
 
     Args:
         names: names of the pictures.
@@ -50,7 +56,8 @@ def find_faces(names: Sequence[str], source: str, path: Path) -> list[NDArray[np
 
     Returns:
         The faces of each picture, [F, 4, 2]: left eye, right eye, left and right corner of the
-        mouth, as x and y; none for pictures that the file does not know.
+        mouth, as x and y; none for pictures that the file does not know, and `Unclear` for those of
+        which it says two different things, of which a warning tells.
 
     Raises:
         DatasetError: the file cannot be read, is none of these, or knows none of the pictures.
@@ -58,22 +65,21 @@ def find_faces(names: Sequence[str], source: str, path: Path) -> list[NDArray[np
     if path.suffix.lower() == ".json":
         # FFHQ says where a face is in the photograph and where in the square cut out of it.
         wild = any(_WILD in place for place in (str(Path(source).resolve()), names[0]))
-        table = _read_ffhq(path, "in_the_wild" if wild else "image")
+        rows = _read_ffhq(path, "in_the_wild" if wild else "image")
     else:
-        table = {
-            name: _points(row, f"{path}: the points of {name[:_SHOWN]}")
-            for name, row in read_table(path, _COLUMNS).items()
-        }
-    firsts, further = _split(table, names)
-    found = find_all(firsts, names, file=path, source=source)
+        rows = (
+            (name, _points(row, f"{path}: the points of {name[:_SHOWN]}"))
+            for name, row in read_table(path, _COLUMNS, names)
+        )
+    found = find_all(_faces(collect(rows), names), names, file=path, source=source)
     nowhere = np.empty((0, 4, 2), np.float32)
     return [
         nowhere
-        if first is None
-        else np.array([points for _, points in [first, *further[first[0]]]], np.float32).reshape(
-            -1, 4, 2
-        )
-        for first in found
+        if faces is None
+        else faces
+        if isinstance(faces, Unclear)
+        else np.array(faces, np.float32).reshape(-1, 4, 2)
+        for faces in found
     ]
 
 
@@ -92,23 +98,34 @@ def write_landmarks(path: Path, faces: Iterable[tuple[str, NDArray[np.float32]]]
             writer.writerow([name, *(str(value) for value in points.ravel())])
 
 
-def _split(
-    table: dict[str, Points], names: Sequence[str]
-) -> tuple[dict[str, tuple[str, Points]], dict[str, list[tuple[str, Points]]]]:
-    """Part the rows of further faces from those of photographs, which they are listed under."""
-    photographs = set(names)
-    firsts: dict[str, tuple[str, Points]] = {}
-    numbered: dict[str, list[tuple[int, str]]] = {}
+def _faces(
+    table: Mapping[str, Points | Unclear], names: Sequence[str]
+) -> dict[str, list[Points] | Unclear]:
+    """List the faces of each photograph: its own row, then those of its further faces in order."""
+    photographs = {plain(name) for name in names}
+    listed = {plain(name) for name in table}
+    firsts: list[tuple[str, Points | Unclear]] = []
+    further: dict[str, list[tuple[int, Points | Unclear]]] = {}
     for name, points in table.items():
-        match = _FURTHER.fullmatch(name)
-        if match is not None and match[1] in table and name not in photographs:
-            numbered.setdefault(match[1], []).append((int(match[2]), name))
+        match = _FURTHER.fullmatch(plain(name))
+        if match is not None and match[1] in listed and plain(name) not in photographs:
+            further.setdefault(match[1], []).append((int(match[2]), points))
         else:
-            firsts[name] = (name, points)
-    further = {
-        name: [(each, table[each]) for _, each in sorted(numbered.get(name, []))] for name in firsts
+            firsts.append((name, points))
+    return {
+        name: _in_order([(1, points), *further.get(plain(name), [])]) for name, points in firsts
     }
-    return firsts, further
+
+
+def _in_order(faces: Sequence[tuple[int, Points | Unclear]]) -> list[Points] | Unclear:
+    numbered = collect((str(number), points) for number, points in faces)
+    found = []
+    for number in sorted(numbered, key=int):
+        points = numbered[number]
+        if isinstance(points, Unclear):
+            return TWO_THINGS
+        found.append(points)
+    return found
 
 
 def _points(values: Sequence[object], what: str) -> Points:
@@ -121,8 +138,7 @@ def _points(values: Sequence[object], what: str) -> Points:
     return points
 
 
-def _read_ffhq(path: Path, kind: str) -> dict[str, Points]:
-    table = {}
+def _read_ffhq(path: Path, kind: str) -> Iterator[tuple[str, Points]]:
     for number, entry in _ffhq_entries(path):
         what = f"{path}: the points of picture {number[:_SHOWN]}"
         try:
@@ -134,8 +150,7 @@ def _read_ffhq(path: Path, kind: str) -> dict[str, Points]:
             raise DatasetError(f"{what} are missing, or no points.") from None
         eyes = marks[_LEFT_EYE].mean(axis=0), marks[_RIGHT_EYE].mean(axis=0)
         four = np.concatenate([*eyes, marks[_LEFT_CORNER], marks[_RIGHT_CORNER]])
-        table[name] = _points(four.tolist(), what)
-    return table
+        yield name, _points(four.tolist(), what)
 
 
 def _ffhq_entries(path: Path) -> Iterator[tuple[str, Any]]:
@@ -143,8 +158,8 @@ def _ffhq_entries(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DatasetError(f"{path} is too large to be a file of landmarks.")
-        text = path.read_text(encoding="utf-8")
-        decoder = json.JSONDecoder()
+        text = path.read_text(encoding="utf-8-sig")
+        decoder = json.JSONDecoder(object_pairs_hook=fields_of)
         place = _expect("{", text, 0)
         while True:
             key, place = decoder.raw_decode(text, _blank(text, place))
@@ -156,6 +171,8 @@ def _ffhq_entries(path: Path) -> Iterator[tuple[str, Any]]:
             place = _expect(",", text, place)
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
+    except TwiceError as error:
+        raise DatasetError(f"{path} is damaged: {error}.") from None
     except (ValueError, RecursionError):
         raise DatasetError(f"{path} is damaged, or no JSON file like FFHQ's.") from None
 

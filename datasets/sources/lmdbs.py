@@ -9,6 +9,7 @@ they lead to the root of a tree, whose leaves hold keys and values, or the numbe
 long values lie. All numbers are little-endian.
 """
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,24 @@ def database_folders(root: Path) -> list[str]:
     """Find databases: "." if the folder is one itself, or the names of those in it."""
     if (root / FILE_NAME).is_file():
         return ["."]
-    return sorted(path.parent.name for path in root.glob(f"*/{FILE_NAME}") if path.is_file())
+    with os.scandir(root) as entries:
+        folders = [(entry.is_symlink(), entry.name) for entry in entries if _is_folder(entry)]
+    found: dict[Path, str] = {}
+    # Of two ways to the same database the folder itself counts, and else the first link.
+    for _, name in sorted(folders):
+        try:
+            if (root / name / FILE_NAME).is_file():
+                found.setdefault((root / name).resolve(), name)
+        except OSError:
+            continue  # One that cannot be looked into is none.
+    return sorted(found.values())
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def open_lmdb(root: Path) -> Lmdb:
@@ -103,8 +121,12 @@ def open_lmdb(root: Path) -> Lmdb:
 
 def _names(keys: Sequence[bytes]) -> list[str]:
     """Keys as text where all of them are some, else in hexadecimal."""
-    if all(key.isascii() and key.decode("ascii").isprintable() for key in keys):
-        return [key.decode("ascii") for key in keys]
+    try:
+        names = [key.decode("utf-8") for key in keys]
+    except UnicodeDecodeError:
+        names = []
+    if names and all(name.isprintable() for name in names):
+        return names
     return [key.hex() for key in keys]
 
 

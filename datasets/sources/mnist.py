@@ -13,10 +13,11 @@ import numpy as np
 
 from datasets.errors import DatasetError
 from datasets.sources.persistence import is_loss, lost, persistently
-from datasets.sources.source import Pixels, Source
+from datasets.sources.source import Label, Pixels, Source
 from datasets.sources.tfrecords import numbered_classes
 
 _PICTURES = re.compile(r"(.+)-images[-.]idx3-ubyte(?:\.gz)?")
+_LABELS = ("-labels-idx1-ubyte", "-labels.idx1-ubyte")
 _UNSIGNED_BYTES = 8
 # QMNIST, the largest, has 402,953 pictures of 28 × 28.
 _MOST_BYTES = 2**30
@@ -35,8 +36,8 @@ class Mnist(Source):
     """The files with pictures."""
     counts: tuple[int, ...]
     """Pictures in each."""
-    labels: Sequence[str | None] | None
-    """The digits."""
+    labels: Sequence[Label] | None
+    """The digits; None for those of a file without labels."""
 
     def load(self, item: int) -> Pixels:
         """Read a picture: [H, W, 1].
@@ -78,27 +79,32 @@ def open_mnist(folder: Path) -> Mnist:
     _read.cache_clear()  # The files may have changed since they were last opened.
     names: list[str] = []
     counts: list[int] = []
-    digits: list[int] = []
+    digits: list[int | None] = []
     for path in files:
         count = len(_read(path, 3))
         match = _PICTURES.fullmatch(path.name)
         prefix = match[1] if match is not None else path.name
         names += [f"{prefix}/{number:05d}" for number in range(count)]
         counts.append(count)
-        digits += _labels_beside(path, count)
-    labels = tuple(numbered_classes(digits)) if len(digits) == len(names) else None
-    return Mnist(tuple(names), tuple(files), tuple(counts), labels)
+        digits += _labels_beside(path, prefix, count)
+    known = [digit for digit in digits if digit is not None]
+    classes = iter(numbered_classes(known))
+    labels = [None if digit is None else next(classes) for digit in digits]
+    return Mnist(tuple(names), tuple(files), tuple(counts), tuple(labels) if known else None)
 
 
-def _labels_beside(path: Path, count: int) -> list[int]:
-    stem = path.name.removesuffix(".gz").replace("-images", "-labels").replace("idx3", "idx1")
-    for candidate in (path.with_name(stem), path.with_name(stem + ".gz")):
-        if candidate.is_file():
-            labels = _read(candidate, 1)
-            if len(labels) != count:
-                raise DatasetError(f"{candidate} does not hold one label for each of {path}.")
-            return [int(label) for label in labels]
-    return []
+def _labels_beside(path: Path, prefix: str, count: int) -> list[int | None]:
+    """Read the labels of a file of pictures, from the one that is written most like it."""
+    dotted = "-images." in path.name
+    for end in sorted(_LABELS, key=lambda end: ("-labels." in end) != dotted):
+        for suffix in ("", ".gz"):
+            candidate = path.with_name(prefix + end + suffix)
+            if candidate.is_file():
+                labels = _read(candidate, 1)
+                if len(labels) != count:
+                    raise DatasetError(f"{candidate} does not hold one label for each of {path}.")
+                return [int(label) for label in labels]
+    return [None] * count
 
 
 @lru_cache(maxsize=4)

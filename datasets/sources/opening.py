@@ -9,7 +9,7 @@ from datasets.kinds import KINDS
 from datasets.sources import cifar, lmdbs, mnist, parquet, remote, stylegan, tfrecords, webdataset
 from datasets.sources.classes import find_classes
 from datasets.sources.drawing import PREFIX, open_drawn
-from datasets.sources.faces import Faces
+from datasets.sources.faces import Faces, firsts
 from datasets.sources.files import File, LocalFile
 from datasets.sources.folders import open_folder
 from datasets.sources.landmarks import find_faces
@@ -74,7 +74,7 @@ def open_source(
         source = Annotated(source, classes=find_classes(source, name, classes, attributes))
     if landmarks is not None:
         faces = find_faces(source.names, name, landmarks)
-        source = Faces(source, faces if all_faces else [found[:1] for found in faces])
+        source = Faces(source, faces if all_faces else firsts(faces))
     return source
 
 

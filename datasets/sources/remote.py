@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import click
@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from datasets.errors import DatasetError, SourceLostError, UnusableError
 from datasets.sources.files import File
 from datasets.sources.persistence import lost, persistently, reason
-from datasets.sources.source import MOST_BYTES, MOST_PICTURES, Source, is_picture, no_pictures
+from datasets.sources.selection import GLANCES_ELSEWHERE, Selection
+from datasets.sources.signatures import HEAD_BYTES, without_raw_files
+from datasets.sources.source import (
+    MOST_BYTES,
+    MOST_PICTURES,
+    Label,
+    Source,
+    no_pictures,
+)
 
 T = TypeVar("T")
 
@@ -142,11 +150,14 @@ class RemoteFolder(Source):
     """Paths below it, with forward slashes."""
     sizes: NDArray[np.int64]
     """Bytes of each, -1 where it was not told: [N]."""
-    labels: Sequence[str | None] | None = None
+    labels: Sequence[Label] | None = None
     """Classes that lie beside the pictures in a dataset.json."""
     folder_classes: Mapping[str, str] = field(default_factory=dict)
     """Classes of folders that are called otherwise, from the same place."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Pictures that are hidden, or of a kind that is never read."""
 
+    @without_raw_files
     def load(self, item: int) -> bytes:
         """Fetch an image file.
 
@@ -249,7 +260,8 @@ def open_remote_folder(address: str, root: str) -> RemoteFolder:
     name = shown(address)
     found: dict[str, int] = {}
     next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
-    for path, size in _pictures(address, root):
+    selection = Selection(GLANCES_ELSEWHERE)
+    for path, size in _pictures(address, root, selection):
         found[path] = size
         if len(found) > MOST_PICTURES:
             raise DatasetError(f"{name} has more than {MOST_PICTURES} pictures.")
@@ -257,16 +269,19 @@ def open_remote_folder(address: str, root: str) -> RemoteFolder:
             # Nobody knows how many there will be.
             click.echo(f"Listing {name}: {len(found)} pictures so far", err=True)
             next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+    selection.report(name)
     if not found:
         raise DatasetError(
-            no_pictures(name) + " Collections other than pictures and archives of them must be "
+            no_pictures(name, selection.listed())
+            + " Collections other than pictures and archives of them must be "
             "copied to this computer first."
         )
     names = tuple(sorted(found))
-    return RemoteFolder(address, root, names, np.array([found[n] for n in names], np.int64))
+    sizes = np.array([found[n] for n in names], np.int64)
+    return RemoteFolder(address, root, names, sizes, passed_over=selection.listed())
 
 
-def _pictures(address: str, root: str) -> Iterator[tuple[str, int]]:
+def _pictures(address: str, root: str, selection: Selection) -> Iterator[tuple[str, int]]:
     """Go through a folder and all in it; give name and size of each picture, -1 for unknown."""
     waiting = [root]
     visited = {root}
@@ -279,12 +294,25 @@ def _pictures(address: str, root: str) -> Iterator[tuple[str, int]]:
             if not inside or not name or ".." in name.split("/"):
                 continue
             if not is_folder:
-                if is_picture(name):
+                if selection.takes(name, partial(_head, address, path, size)):
                     yield name, size
             elif path not in visited and name.count("/") < _DEEPEST:
                 if not any(part.startswith(".") for part in name.split("/")):
                     waiting.append(path)
                 visited.add(path)
+
+
+def _head(address: str, path: str, size: int) -> bytes:
+    """Fetch the first bytes of a file; `OSError` if that fails once."""
+    if size == 0:
+        return b""
+    system, _ = _connect(address)
+    end = HEAD_BYTES if size < 0 else min(size, HEAD_BYTES)
+    try:
+        return _fetch_part(system, path, 0, end, end)
+    except Exception as error:
+        # As many exceptions as libraries.
+        raise OSError(reason(error)) from None
 
 
 def _list(address: str, folder: str) -> list[tuple[str, int, bool]]:

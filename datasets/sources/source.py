@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -15,16 +15,24 @@ FacePoints = NDArray[np.float32]
 """[4, 2]: left eye, right eye, left and right corner of the mouth, as x, y in pixels of the upright
 picture. Left is the viewer's."""
 
+
+@dataclass(frozen=True)
+class Unclear:
+    """In the place of a class or of faces: why a picture has none, though something is said."""
+
+    reason: str
+    """In a few words, for skipped.csv."""
+
+
+Label = str | Unclear | None
+"""The class of a picture, None for a picture without."""
+
 # A photograph of this size is something else that was named like one.
 MOST_BYTES = 2**30
 # More pictures than any collection has; a hostile table of contents would fill the memory.
 MOST_PICTURES = 20_000_000
-_LONGEST_NAME = 4096
-
-_READ = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-# Photographs, but not for us: listed all the same, so that they are skipped aloud and not in
-# silence.
-_REFUSED = {".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
+# Of a name that is shown.
+_SHOWN = 100
 
 
 class Source(ABC):
@@ -39,11 +47,14 @@ class Source(ABC):
             picture without; None as a whole for a source without labels.
         folder_classes: classes of folders in the source that are not called like them, by the
             names of the folders.
+        passed_over: name and reason of every file that looks like a picture and is not among
+            them: hidden, or of a kind that is never read. They are listed in skipped.csv.
     """
 
     names: Sequence[str]
-    labels: Sequence[str | None] | None = None
+    labels: Sequence[Label] | None = None
     folder_classes: Mapping[str, str] = MappingProxyType({})
+    passed_over: Sequence[tuple[str, str]] = ()
 
     @abstractmethod
     def load(self, item: int) -> bytes | Pixels:
@@ -82,7 +93,7 @@ class Annotated(Source):
         self,
         source: Source,
         *,
-        classes: Sequence[str | None],
+        classes: Sequence[Label],
     ) -> None:
         """Add to a source.
 
@@ -92,6 +103,7 @@ class Annotated(Source):
         """
         self.names = source.names
         self.labels = source.labels
+        self.passed_over = source.passed_over
         self._source, self._classes = source, classes
 
     def load(self, item: int) -> bytes | Pixels:
@@ -103,22 +115,22 @@ class Annotated(Source):
         name = self._classes[item]
         if name is None:
             raise UnusableError("has no class")
+        if isinstance(name, Unclear):
+            raise UnusableError(name.reason)
         return name
 
 
-def is_picture(name: str) -> bool:
-    """Tell from a path with forward slashes whether it names a picture that is not hidden."""
-    return (
-        PurePosixPath(name).suffix.lower() in _READ | _REFUSED
-        and len(name) <= _LONGEST_NAME
-        and not any(_hidden(part) for part in name.split("/"))
-    )
+def no_pictures(place: object, passed_over: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the sentence for a folder or an archive that holds no pictures.
 
-
-def no_pictures(place: object) -> str:
-    """Say that a folder or an archive holds no pictures."""
+    Args:
+        place: how it is called.
+        passed_over: those that were passed over, and why.
+    """
+    if passed_over:
+        name, reason = passed_over[0]
+        return (
+            f"{place} holds no pictures that can be used; of {len(passed_over)} the first, "
+            f"{name[:_SHOWN]}: {reason}."
+        )
     return f"{place} holds no pictures: no name in it ends in .jpg, .png or the like."
-
-
-def _hidden(part: str) -> bool:
-    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))

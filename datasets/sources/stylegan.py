@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from datasets.errors import DatasetError, UnusableError
+from datasets.sources.contradictions import TwiceError, collect, fields_of
 from datasets.sources.folders import Folder
+from datasets.sources.matching import match
 from datasets.sources.remote import RemoteFolder
-from datasets.sources.tables import match
 from datasets.sources.tfrecords import numbered_classes
 from datasets.sources.zips import Contents, Zip
 
@@ -26,7 +27,8 @@ def with_labels(source: L, data: bytes | None, place: str) -> L:
 
     The file holds `{"labels": [[name, class number], …]}`, or null in the place of the list; and,
     where this program wrote it, `"classes"`: the names of the classes in the order of the numbers;
-    and `"folders"`: the class of each folder that could not be called like it.
+    and `"folders"`: the class of each folder that could not be called like it. A picture that it
+    gives two different classes has none.
 
     Args:
         source: the pictures.
@@ -42,7 +44,9 @@ def with_labels(source: L, data: bytes | None, place: str) -> L:
     if len(data) > _MOST_BYTES:
         raise DatasetError(f"{place} is larger than {_MOST_BYTES >> 20} MiB.")
     try:
-        content = json.loads(data)
+        content = json.loads(data, object_pairs_hook=fields_of)
+    except TwiceError as error:
+        raise DatasetError(f"{place} is damaged: {error}.") from None
     except (ValueError, RecursionError):
         raise DatasetError(f"{place} is damaged: it is not JSON.") from None
     if not isinstance(content, dict) or content.get("labels") is None:
@@ -51,7 +55,7 @@ def with_labels(source: L, data: bytes | None, place: str) -> L:
     if not isinstance(pairs, list) or not all(map(_is_label, pairs)):
         raise DatasetError(f"{place} holds labels that are no pairs of a name and a class number.")
     names = _class_names([number for _, number in pairs], content.get("classes"))
-    entries = dict(zip((name for name, _ in pairs), names, strict=True))
+    entries = collect(zip((name for name, _ in pairs), names, strict=True))
     return replace(
         source,
         labels=tuple(match(entries, source.names)),

@@ -2,13 +2,18 @@
 
 import tarfile
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.errors import DatasetError, UnusableError
 from datasets.progress import progress
 from datasets.sources.files import File, Reader, Stretches
-from datasets.sources.source import MOST_BYTES, MOST_PICTURES, Source, is_picture, no_pictures
+from datasets.sources.links import LONGEST_LINK, NOWHERE, follow
+from datasets.sources.selection import Selection
+from datasets.sources.signatures import HEAD_BYTES, without_raw_files
+from datasets.sources.source import MOST_BYTES, MOST_PICTURES, Source, no_pictures
 
 # Of a member's long name or the like, which is read at once.
 _MOST_HEADER_BYTES = 2**20
@@ -27,7 +32,10 @@ class Tar(Source):
     """Names of the members that are pictures, unique."""
     stretches: Stretches
     """Where they lie."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Pictures that are hidden, of a kind that is never read, or links that lead nowhere."""
 
+    @without_raw_files
     def load(self, item: int) -> bytes:
         """Read an image file.
 
@@ -43,13 +51,14 @@ class Tar(Source):
 def open_tar(file: File) -> Tar:
     """Find the pictures in a tar archive.
 
-    Only plain files count: links, devices and files with holes are passed over. Of two with the
-    same name the later counts, as for whoever unpacks the archive.
+    Of two with the same name the later counts, as for whoever unpacks the archive. Links are
+    further names of pictures: hard ones of what was there before them, symbolic ones of what is
+    there in the end.
 
     Raises:
         DatasetError: the file is no tar archive, is damaged, or holds no picture.
     """
-    found: dict[str, tuple[int, int]] = {}
+    members = _Members()
     reader = Reader(file, most=_MOST_HEADER_BYTES)
     try:
         # Not "r:*": a compressed archive has no places that one could jump to.
@@ -66,9 +75,8 @@ def open_tar(file: File) -> Tar:
                     raise tarfile.HeaderError
                 bar.advance(archive.offset // 10**6 - end // 10**6)
                 end = archive.offset
-                if member.isreg() and not member.issparse() and is_picture(member.name):
-                    found[member.name] = member.offset_data, member.size
-                if len(found) > MOST_PICTURES:
+                members.add(member)
+                if len(members.found) > MOST_PICTURES:
                     raise DatasetError(f"{file.name} has more than {MOST_PICTURES} members.")
                 # Else the archive keeps a record of each, for ever.
                 archive.members.clear()  # type: ignore[attr-defined]
@@ -76,11 +84,102 @@ def open_tar(file: File) -> Tar:
     except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError):
         raise DatasetError(f"{file.name} is not a tar archive, or is damaged.") from None
     _refuse_rest(file, end)
-    if not found:
-        raise DatasetError(no_pictures(file.name))
-    names = tuple(sorted(found))
-    places = np.array([found[name] for name in names], np.int64)
-    return Tar(names, Stretches(file, places[:, 0], places[:, 1]))
+    selection = Selection.within(file)
+    names, places = members.select(selection, file)
+    selection.report(file.name)
+    if not names:
+        raise DatasetError(no_pictures(file.name, selection.listed()))
+    stretches = Stretches(file, places[:, 0], places[:, 1])
+    return Tar(tuple(names), stretches, selection.listed())
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A symbolic link."""
+
+    target: str
+    """The path that it holds."""
+
+
+_Place = tuple[int, int]
+"""First byte and number of bytes."""
+
+
+class _Members:
+    """The members of an archive by their names.
+
+    Attributes:
+        found: for each name where its bytes lie, or what link it is, or why it has no bytes.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[str, _Place | _Link | str] = {}
+
+    def add(self, member: tarfile.TarInfo) -> None:
+        """Note the next member."""
+        if member.isdir():
+            return
+        entry: _Place | _Link | str
+        if member.issym():
+            link = member.linkname
+            entry = _Link(link) if len(link) <= LONGEST_LINK else NOWHERE
+        elif member.islnk():
+            # The same file as an earlier member, even where that name has another one later.
+            there = self._at(member.linkname)
+            entry = NOWHERE if there is None else there
+        elif not member.isreg():
+            entry = "not a regular file"
+        elif member.issparse():
+            entry = "stored with holes in the archive; unpack it"
+        else:
+            entry = member.offset_data, member.size
+        self.found[member.name] = entry
+
+    def select(self, selection: Selection, file: File) -> tuple[list[str], NDArray[np.int64]]:
+        """Find the pictures.
+
+        Returns:
+            Their names in order, and where they lie: first byte and number of bytes, [N, 2].
+        """
+        names: list[str] = []
+        places: list[_Place] = []
+        for name in sorted(self.found):
+            place = self._resolve(name)
+            if selection.takes(name, partial(_head, file, place)):
+                if isinstance(place, str):
+                    selection.pass_over(name, place)
+                else:
+                    names.append(name)
+                    places.append(place)
+        return names, np.array(places, np.int64).reshape(-1, 2)
+
+    def _resolve(self, name: str) -> _Place | str:
+        entry = self.found[name]
+        if not isinstance(entry, _Link):
+            return entry
+        try:
+            target = self._at(follow(name, self._link_at))
+        except UnusableError as error:
+            return str(error)
+        return NOWHERE if target is None else self._final(target)
+
+    @staticmethod
+    def _final(entry: _Place | _Link | str) -> _Place | str:
+        return "a link in a circle" if isinstance(entry, _Link) else entry
+
+    def _link_at(self, path: str) -> str | None:
+        entry = self._at(path)
+        return entry.target if isinstance(entry, _Link) else None
+
+    def _at(self, path: str) -> _Place | _Link | str | None:
+        # As `tar` writes the names of what is in the current folder, or leaves the start away.
+        bare = path.removeprefix("./").lstrip("/")
+        ways = (path, bare, f"./{bare}", f"/{bare}")
+        return next((self.found[way] for way in ways if way in self.found), None)
+
+
+def _head(file: File, place: _Place | str) -> bytes:
+    return b"" if isinstance(place, str) else file.read(place[0], min(place[1], HEAD_BYTES))
 
 
 def _refuse_rest(file: File, end: int) -> None:

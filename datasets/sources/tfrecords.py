@@ -1,5 +1,6 @@
 """The TFRecord folders that the paper's authors published."""
 
+import filecmp
 import re
 import tokenize
 import zipfile
@@ -17,7 +18,10 @@ from datasets.progress import progress
 from datasets.sources.files import LocalFile, Stretches
 from datasets.sources.source import MOST_PICTURES, Pixels, Source
 
-_LEVEL_FILE = re.compile(r"(.*)-r([0-9]{2})\.tfrecords", re.DOTALL)
+_LEVEL_FILE = re.compile(r"(.*)-r([0-9]{2})\.tfrecords(?:\.gz)?", re.DOTALL)
+# What TensorFlow's two ways of compressing a file of records begin with.
+_COMPRESSED = {b"\x1f\x8b": "GZIP", **dict.fromkeys((b"x\x01", b"x^", b"x\x9c", b"x\xda"), "ZLIB")}
+_PACKED_SUFFIX = ".gz"
 # Of fractions that were meant to be 0 and 1.
 _CLEAR = 1e-3
 _LABELS_AT_ONCE = 2**22
@@ -50,7 +54,13 @@ def level_files(folder: Path) -> list[Path]:
     Raises:
         DatasetError: they belong to several datasets.
     """
-    found = [(path, _LEVEL_FILE.fullmatch(path.name)) for path in folder.glob("*.tfrecords")]
+    paths = {path.name: path for path in folder.glob("*.tfrecords*")}
+    found = [
+        (path, _LEVEL_FILE.fullmatch(name))
+        for name, path in paths.items()
+        # Of a file both packed and not, the latter.
+        if name.removesuffix(_PACKED_SUFFIX) == name or name[: -len(_PACKED_SUFFIX)] not in paths
+    ]
     levels = sorted((match[2], match[1], path) for path, match in found if match is not None)
     if len({prefix for _, prefix, _ in levels}) > 1:
         raise DatasetError(f"{folder} holds several datasets; give each a folder of its own.")
@@ -97,6 +107,7 @@ def _find_records(path: Path) -> Stretches:
             try:
                 length = records.unpack_length(file.read(records.HEADER_BYTES))
             except UnusableError as error:
+                _refuse_compressed(path)
                 raise DatasetError(
                     f"{path} is damaged at byte {place}: {error}; fetch or make it again."
                 ) from None
@@ -114,11 +125,41 @@ def _find_records(path: Path) -> Stretches:
     return Stretches(LocalFile(path), np.array(starts, np.int64), np.array(sizes, np.int64))
 
 
+def _prefix(name: str) -> str:
+    match = _LEVEL_FILE.fullmatch(name)
+    return name if match is None else match[1]
+
+
+def _refuse_compressed(path: Path) -> None:
+    with path.open("rb") as file:
+        method = _COMPRESSED.get(file.read(2))
+    if method is None:
+        return
+    undone = "write it again without"
+    if method == "GZIP":
+        plain_name = path.name.removesuffix(_PACKED_SUFFIX)
+        undone = (
+            f"unpack it first (gunzip < {path.name} > unpacked/{plain_name}), and give that folder"
+        )
+    raise DatasetError(
+        f"{path} is compressed ({method}), so that its pictures could only be read one after the "
+        f"other; {undone}."
+    )
+
+
 def _read_labels(folder: Path, count: int) -> tuple[str, ...] | None:
     files = sorted(folder.glob("*.labels"))
     if not files:
         return None
+    prefixes = {_prefix(level.name) for level in level_files(folder)}
+    # Of several, that which is called like the files of pictures.
+    files = [path for path in files if path.name.removesuffix("-rxx.labels") in prefixes] or files
     path = files[0]
+    if not all(filecmp.cmp(path, other, shallow=False) for other in files[1:]):
+        raise DatasetError(
+            f"{folder} holds several files of labels, {path.name} and {files[1].name}, which "
+            "differ; leave only one of them there."
+        )
     try:
         # Mapped, so that no size is believed before it is there.
         array = np.load(path, mmap_mode="r", allow_pickle=False)

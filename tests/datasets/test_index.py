@@ -1,6 +1,7 @@
 """Which rows are held out: groups, duplicates and near duplicates stay on one side."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,8 +150,6 @@ def test_a_table_of_near_duplicates_is_not_trusted(tmp_path: Path, text: str) ->
 
 def test_datasets_without_that_table_still_open(tmp_path: Path) -> None:
     """The text of format 1, as it was written before there were near duplicates."""
-    from dataclasses import replace
-
     from datasets.pyramid import Dataset
     from tests.datasets.making import write_dataset
 
@@ -167,3 +166,73 @@ def test_datasets_without_that_table_still_open(tmp_path: Path) -> None:
     (tmp_path / "d" / "dataset.json").write_text(newer.text(), encoding="utf-8")
     with pytest.raises(DatasetError, match="does not name the files"):
         Dataset.open(tmp_path / "d")
+
+
+def with_classes(names: str, hashes: list[int] | None = None) -> list[Entry]:
+    """One row for each letter, which is its class."""
+    numbers = hashes or list(range(len(names)))
+    return [
+        replace(entry, class_name=name) for entry, name in zip(entries(numbers), names, strict=True)
+    ]
+
+
+def test_a_class_keeps_a_picture_to_train_on() -> None:
+    # Backwards: e has one picture, and of d one may go.
+    assert held(hold_out(with_classes("aaabbcddde"), 0.2)) == [7, 8]
+    assert held(hold_out(with_classes("aaabbcddee"), 0.4)) == [2, 4, 7, 9]
+    assert held(hold_out(with_classes("abcdefghij"), 0.4)) == []
+    # One after the other would be allowed, both are not.
+    assert held(hold_out(with_classes("aaaabb"), 0.4)) == [3, 5]
+    # A group, or two that are nearly the same, may be all of a class, or all that is left of it:
+    # after 9, both 7 and 8 would be; 6 is alone; 4 and 5 are all of b.
+    groups = ["x", "y", None, None, "z", "z", None, "w", "w", None]
+    assert held(hold_out(with_classes("aaaabbcddd"), 0.3, groups)) == [2, 3, 9]
+    assert held(hold_out(with_classes("aaabb"), 0.4, near_duplicates={4: 3})) == [1, 2]
+    # The smallest of groups that are all too large, as long as it is not all of a class.
+    assert held(hold_out(with_classes("aaaabb"), 0.1, [*"xxyyzz"])) == [2, 3]
+
+
+def test_classes_with_enough_pictures_change_nothing() -> None:
+    for fraction in (0.05, 0.3, 0.5):
+        plain = held(hold_out(entries(list(range(40))), fraction))
+        assert held(hold_out(with_classes("ab" * 20), fraction)) == plain
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 15), st.sampled_from("abcdef"), st.integers(-30, 29)),
+        min_size=2,
+        max_size=30,
+    ),
+    st.floats(0, 0.99),
+)
+def test_no_class_is_ever_without_a_picture_to_train_on(
+    rows: list[tuple[int, str, int]], fraction: float
+) -> None:
+    known = with_classes("".join(row[1] for row in rows), [row[0] for row in rows])
+    near = {row: other for row, (_, _, other) in enumerate(rows) if 0 <= other < row}
+    chosen = hold_out(known, fraction, None, near)
+    trained = {entry.class_name for entry in chosen if entry.split == "train"}
+    assert trained == {entry.class_name for entry in known}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_dataset_with_rare_classes_can_be_trained_on_all_of_them(
+    tmp_path: Path, seed: int
+) -> None:
+    write_photographs(tmp_path / "in" / "common", 20)
+    for number in range(15):
+        write_photographs(tmp_path / "in" / f"rare{number:02d}", 1, first=20 + number)
+    dataset = prepare(
+        open_source(str(tmp_path / "in"), resolution=8, channels=3, seed=0, classes="folders"),
+        tmp_path / "made",
+        framing=Framing(resolution=8),
+        source_name="in",
+        held_out=0.3,
+        seed=seed,
+        workers=1,
+    ).dataset
+    trained = {dataset.entries[row].class_name for row in dataset.rows("train")}
+    assert trained == set(dataset.classes or ())
+    assert len(trained) == 16
+    assert len(dataset.rows("held-out")) == 10

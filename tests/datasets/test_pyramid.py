@@ -73,13 +73,13 @@ def test_the_largest_sums_are_exact() -> None:
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     dataset = write_dataset(
-        tmp_path / "d", hashes=[5, 6, 5, 7], classes=["b", "a", "b", "c"], held_out=0.25
+        tmp_path / "d", hashes=[5, 6, 5, 7], classes=["c", "a", "b", "a"], held_out=0.25
     )
     assert (dataset.resolution, dataset.channels, dataset.count) == (8, 3, 4)
     assert dataset.classes == ("a", "b", "c")
     assert dataset.labels is not None
     assert dataset.labels.dtype == np.int64
-    assert dataset.labels.tolist() == [1, 0, 1, 2]
+    assert dataset.labels.tolist() == [2, 0, 1, 0]
     assert dataset.names == ["0.png", "1.png", "2.png", "3.png"]
     assert dataset.seed == 3
     assert dataset.rows("train").tolist() == [0, 1, 2]

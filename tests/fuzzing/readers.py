@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -218,11 +219,29 @@ def _make_zips(place: Path) -> None:
     for name, method in (("stored", 0), ("deflated", 8), ("bzip2", 12)):
         (place / name).mkdir(parents=True)
         making.write_zip(place / name / "x.zip", _pictures(), method)
+    # As other programs write them.
+    picture = file_bytes(noise(4, 4, 3))
+    members = [
+        making.Member(name=b"a\\1.png", data=picture, descriptor=True, local_extra=bytes(8)),
+        making.Member(name="é".encode(), data=picture, large=True),
+        making.Member(name=b"b/link.png", data=b"../a/1.png", mode=0o120777),
+        making.Member(name=b".\\dataset.json", data=b'{"labels": [["a/1.png", 0]]}'),
+    ]
+    (place / "others").mkdir()
+    (place / "others" / "x.zip").write_bytes(making.zip_of(members))
 
 
 def _make_tars(place: Path) -> None:
     (place / "plain").mkdir(parents=True)
     making.write_tar(place / "plain" / "x.tar", _pictures())
+    (place / "links").mkdir()
+    links = []
+    for kind, target in ((tarfile.SYMTYPE, "../1.png"), (tarfile.LNKTYPE, "1.png")):
+        info = tarfile.TarInfo(f"a/{kind.decode()}.png")
+        info.type, info.linkname = kind, target
+        links.append((info, b""))
+    picture = (tarfile.TarInfo("1.png"), file_bytes(noise(4, 4, 3)))
+    (place / "links" / "x.tar").write_bytes(making.tar_bytes([picture, *links]))
     (place / "long").mkdir()
     making.write_tar(place / "long" / "x.tar", {"d" * 120 + "/é.png": file_bytes(noise(4, 4, 3))})
 

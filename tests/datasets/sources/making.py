@@ -7,7 +7,9 @@ import pickle
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +224,58 @@ def write_shard(path: Path, samples: Mapping[str, Mapping[str, bytes]]) -> Path:
         path,
         {f"{key}.{end}": data for key, parts in samples.items() for end, data in parts.items()},
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A member of a zip archive as other programs than Python write it."""
+
+    name: bytes
+    data: bytes
+    flags: int = 0
+    local_extra: bytes = b""
+    """What only the header before the data has behind the name."""
+    extra: bytes = b""
+    """What only the table of contents has there."""
+    descriptor: bool = False
+    """Whether checksum and sizes come after the data, and are 0 before it."""
+    large: bool = False
+    """Whether sizes and place stand in fields of 64 bits."""
+    mode: int = 0
+    """Of a file on Unix; 0 for a file from DOS."""
+
+
+def zip_of(members: Sequence[Member], before: bytes = b"") -> bytes:
+    """Lay a zip archive out, with every member deflated, from PKWARE's description of the format.
+
+    Args:
+        members: what it holds.
+        before: another program's bytes, which places are not counted from.
+    """
+    body = table = b""
+    for member in members:
+        packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+        packed = packer.compress(member.data) + packer.flush()
+        crc, sizes = zlib.crc32(member.data), (len(packed), len(member.data))
+        flags = member.flags | (8 if member.descriptor else 0)
+        start, extra = len(body), member.extra
+        known = (0, 0, 0) if member.descriptor else (crc, *sizes)
+        head = (20, flags, 8, 0, 0, *known, len(member.name), len(member.local_extra))
+        body += struct.pack("<4s5H3I2H", b"PK\3\4", *head) + member.name + member.local_extra
+        body += packed
+        if member.descriptor:
+            body += struct.pack("<4s3I", b"PK\7\10", crc, *sizes)
+        place: int = start
+        if member.large:
+            extra += struct.pack("<HHQQQ", 1, 24, sizes[1], sizes[0], start)
+            sizes, place = (2**32 - 1, 2**32 - 1), 2**32 - 1
+        system = 3 if member.mode else 0
+        lengths = (len(member.name), len(extra), 0, 0, 0)
+        table += struct.pack(
+            "<4s6H3I5H2I", b"PK\1\2", system << 8 | 45, 45, flags, 8, 0, 0, crc, *sizes, *lengths,
+            member.mode << 16, place,
+        )  # fmt: skip
+        table += member.name + extra
+    count = len(members)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, len(table), len(body), 0)
+    return before + body + table + end

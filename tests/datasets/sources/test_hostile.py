@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from datasets import records
 from datasets.errors import DatasetError, UnusableError
-from datasets.sources import cifar, landmarks, tables
+from datasets.sources import cifar, landmarks, matching, tables
 from datasets.sources.files import LocalFile
 from datasets.sources.zips import Contents, open_zip
 from tests.datasets.making import noise
@@ -600,11 +600,11 @@ def test_landmarks_that_are_none(tmp_path: Path, text: str) -> None:
 
 def test_names_in_a_table_are_matched_one_way_for_all_and_never_by_chance() -> None:
     # Exactly where any matches so: b/1.png has no class, though a 1.png is listed.
-    assert tables.match({"a/1.png": "x", "c/2.png": "y"}, ["a/1.png", "b/2.png"]) == ["x", None]
-    assert tables.match({"1.jpg": "x"}, ["in/1.png"]) == ["x"]
-    assert tables.match({"1.png": "x"}, ["./1.png"]) == ["x"]
+    assert matching.match({"a/1.png": "x", "c/2.png": "y"}, ["a/1.png", "b/2.png"]) == ["x", None]
+    assert matching.match({"1.jpg": "x"}, ["in/1.png"]) == ["x"]
+    assert matching.match({"1.png": "x"}, ["./1.png"]) == ["x"]
     # Two pictures of that name: nobody knows which is meant.
-    assert tables.match({"1.png": "x", "2.png": "y"}, ["a/1.png", "b/1.png", "b/2.png"]) == [
+    assert matching.match({"1.png": "x", "2.png": "y"}, ["a/1.png", "b/1.png", "b/2.png"]) == [
         *(None, None, "y"),
     ]
-    assert tables.match({"a/1.png": "x", "b/1.png": "y"}, ["c/1.png"]) == [None]
+    assert matching.match({"a/1.png": "x", "b/1.png": "y"}, ["c/1.png"]) == [None]

@@ -1,6 +1,9 @@
 """Each kind of source, from its files to a step of training."""
 
+import gzip
 import json
+import pickle
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from PIL import Image
 
 from datasets import drawn
 from datasets.__main__ import datasets
+from datasets.errors import DatasetError, UnusableError
 from datasets.pyramid import Dataset
 from datasets.sources.opening import recognize
 from tests.datasets.conftest import Program
@@ -356,3 +360,80 @@ def test_what_was_exported_comes_back(
         for level in dataset.levels:
             assert np.array_equal(again.level(level)[row], dataset.level(level)[origin])
     train_a_step(again)
+
+
+@pytest.mark.parametrize("method", ["gzip", "zlib"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_compressed_tfrecords_are_called_so(
+    tmp_path: Path, program: Program, method: str, suffix: str
+) -> None:
+    making.write_tfrecords(tmp_path / "in", {2: pictures(4), 3: pictures(8)})
+    pack = gzip.compress if method == "gzip" else zlib.compress
+    for path in sorted((tmp_path / "in").iterdir()):
+        (tmp_path / "in" / (path.name + suffix)).write_bytes(pack(path.read_bytes()))
+        if suffix:
+            path.unlink()
+    ended = program(datasets, "prepare", tmp_path / "in", tmp_path / "made", "--resolution", 8)
+    assert ended.status == 1
+    assert f"is compressed ({method.upper()})" in ended.err
+    assert "damaged" not in ended.err
+    assert not (tmp_path / "made").exists()
+    # Where both are there, the plain files are read.
+    making.write_tfrecords(tmp_path / "both", {2: pictures(4), 3: pictures(8)})
+    (tmp_path / "both" / "faces-r03.tfrecords.gz").write_bytes(b"\x1f\x8b")
+    assert len(making.opened(tmp_path / "both").names) == 8
+
+
+def test_several_files_of_labels_beside_tfrecords(tmp_path: Path) -> None:
+    making.write_tfrecords(tmp_path / "in", {2: pictures(4, count=3), 3: pictures(8, count=3)})
+    for name, labels in (("a-rxx", [0, 1, 1]), ("b-rxx", [1, 0, 0])):
+        with (tmp_path / "in" / f"{name}.labels").open("wb") as file:
+            np.save(file, np.array(labels))
+    with pytest.raises(DatasetError, match="several files of labels"):
+        making.opened(tmp_path / "in")
+    # The one that is called as the pictures are.
+    with (tmp_path / "in" / "faces-rxx.labels").open("wb") as file:
+        np.save(file, np.array([1, 2, 0]))
+    source = making.opened(tmp_path / "in", "labels")
+    assert [source.class_of(item) for item in range(3)] == ["1", "2", "0"]
+
+
+def test_mnist_of_which_a_part_has_labels(tmp_path: Path) -> None:
+    digits = noise(5, 28, 28)
+    making.write_idx(tmp_path / "old-images-train-images.idx3-ubyte", digits[:3])
+    making.write_idx(tmp_path / "t10k-images-idx3-ubyte", digits[3:])
+    # Written otherwise than the pictures.
+    labels = np.array([7, 1, 3], np.uint8)
+    making.write_idx(tmp_path / "old-images-train-labels-idx1-ubyte.gz", labels)
+    source = making.opened(tmp_path, "labels")
+    found = {name: item for item, name in enumerate(source.names)}
+    for number, digit in enumerate("713"):
+        assert source.class_of(found[f"old-images-train/{number:05d}"]) == digit
+    with pytest.raises(UnusableError, match="has no class"):
+        source.class_of(found["t10k/00000"])
+
+
+def test_an_empty_line_among_the_classes_of_cifar_moves_none(tmp_path: Path) -> None:
+    making.write_cifar10(tmp_path / "in", pictures(32, count=4), [0, 1, 2, 0])
+    (tmp_path / "in" / "batches.meta.txt").write_text("plane\n\nbird\n\n\n")
+    source = making.opened(tmp_path / "in", "labels")
+    # Not "bird" for the second: numbers, where there is no name for one.
+    assert [source.class_of(item) for item in range(4)] == ["0", "1", "2", "0"]
+
+
+def test_a_file_of_cifar_that_says_two_things(tmp_path: Path) -> None:
+    folder = making.write_cifar_python(tmp_path / "in", pictures(32, count=2), [0, 1])
+    names = {b"label_names": [b"a", b"b"], "label_names": [b"b", b"a"]}
+    (folder / "batches.meta").write_bytes(pickle.dumps(names, 2))
+    with pytest.raises(DatasetError, match="holds a field twice"):
+        making.opened(folder)
+
+
+def test_keys_of_databases_in_every_alphabet(tmp_path: Path) -> None:
+    names = ["José.png", "Ärger.png", "ж.png"]
+    entries = {name.encode(): png(noise(8, 8, 3, seed=n)) for n, name in enumerate(names)}
+    making.write_lmdb(tmp_path / "db", entries)
+    (tmp_path / "t.csv").write_text("name,class\nJosé.png,a\nÄrger.png,b\nж.png,c\n", "utf-8")
+    source = making.opened(tmp_path / "db", str(tmp_path / "t.csv"))
+    found = {name: source.class_of(item) for item, name in enumerate(source.names)}
+    assert found == dict(zip(names, "abc", strict=True))
