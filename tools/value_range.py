@@ -52,7 +52,8 @@ class ValueRange:
         `low` becomes 0 and `high` 255, rounded to the nearest (half to even).
         """
         if (self.low, self.high) == (-1, 1):
-            return pictures.to_uint8(np.asarray(images, np.float32))
+            with np.errstate(over="ignore"):  # infinity is clipped as well
+                return pictures.to_uint8(np.asarray(images, np.float32))
         levels = (np.moveaxis(images, 1, -1).astype(np.float64) - self.low) * (255 / self.width)
         return np.ascontiguousarray(np.rint(np.clip(levels, 0, 255)).astype(np.uint8))
 
@@ -119,7 +120,11 @@ class _Seen:
         self.kind = "floats" if array.dtype.kind == "f" else f"{array.dtype} numbers"
         self.lows = np.full(len(array), np.inf)
         self.highs = np.full(len(array), -np.inf)
-        with progress(f"Looking at {name}", total=array.size, unit="numbers") as bar:
+        with (
+            # Of numbers beyond 64 bits, which are refused as not finite.
+            np.errstate(over="ignore"),
+            progress(f"Looking at {name}", total=array.size, unit="numbers") as bar,
+        ):
             for rows, part in _parts(array):
                 # Either is NaN where a number is.
                 self.lows[rows] = np.minimum(self.lows[rows], part.min(axis=1))

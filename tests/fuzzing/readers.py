@@ -364,7 +364,8 @@ def _read_tables(folder: Path) -> None:
 
 def _make_arrays(place: Path) -> None:
     arrays: tuple[NDArray[Any], ...] = (
-        *(np.zeros((3, 5), np.float32), np.ones((2, 4, 4, 3), np.uint8), np.ones((2, 1, 4, 4))),
+        *(np.zeros((3, 5), np.float32), np.ones((2, 4, 4, 3), np.uint8)),
+        np.linspace(-1, 1, 32).reshape(2, 1, 4, 4),
     )
     for number, values in enumerate(arrays):
         folder = place / str(number)

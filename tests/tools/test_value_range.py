@@ -186,6 +186,12 @@ def test_an_asked_range_is_taken_as_it_is(
     np.testing.assert_array_equal(read(tmp_path, numbers, "0.4:0.9"), pictures())
     expected = (numbers + 1) * 127.5
     assert np.abs(read(tmp_path, numbers, "-1:1") - expected).max() <= 0.501
+    wild = SIGNED.copy()
+    wild[0, 0, 0, 0], wild[1, 1, 1, 1] = -1e300, 1e300
+    found = read(tmp_path, wild, "-1:1")
+    assert (found[0, 0, 0, 0], found[1, 1, 1, 1]) == (0, 255)
+    with pytest.raises(DatasetError, match=r"not finite.* in row 2"):
+        read(tmp_path, np.where(np.arange(6)[:, None, None, None] == 2, np.longdouble("1e999"), 0))
     twelve_bits = pictures().astype(np.uint16) * 16
     np.testing.assert_array_equal(read(tmp_path, twelve_bits, "0:4080"), pictures())
     assert "uint16 numbers from 0.00 to 4080.00, read as 0 … 4080\n" in capsys.readouterr().err
