@@ -58,6 +58,8 @@ class Images(ABC):
         resolution: height and width in pixels.
         channels: 3 (colour) or 1 (grey).
         details: what else must be known to make the same pictures again; JSON values.
+        mirrored_in_training: of a model's, whether its training mirrored photographs; None where
+            that is not known.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Images(ABC):
     resolution: int
     channels: int
     details: dict[str, str | int]
+    mirrored_in_training: bool | None = None
 
     @abstractmethod
     def name_of(self, number: int) -> str:
@@ -143,6 +146,9 @@ class ModelImages(Images):
         self.details = {"seed": seed}
         if "nimg" in model.trained:
             self.details["nimg"] = model.trained["nimg"]
+        config = model.trained.get("config")
+        mirror = config.get("mirror") if isinstance(config, dict) else None
+        self.mirrored_in_training = mirror if isinstance(mirror, bool) else None
 
     def name_of(self, number: int) -> str:
         """Name the picture's seed and, if there are classes, its class."""
@@ -269,6 +275,7 @@ class Resized(Images):
         self.name, self.kind, self.count = images.name, images.kind, images.count
         self.resolution, self.channels = resolution, images.channels
         self.details = images.details | {"resized_from": images.resolution}
+        self.mirrored_in_training = images.mirrored_in_training
 
     def name_of(self, number: int) -> str:
         """Say what the picture is called."""

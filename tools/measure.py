@@ -13,6 +13,7 @@ from tools.detectors import Detector
 from tools.images import Batch, Images
 from tools.metrics import registry
 from tools.metrics.measurement import Measurement, Results, SideName
+from tools.mirroring import Mirrored
 
 # More reals than this are not measured unless asked for: what published FIDs use at most.
 MOST_IMAGES = 50_000
@@ -28,7 +29,7 @@ class Report:
             with half as many images; None where there are too few.
         images: used on each side.
         skipped: pictures of either side that could not be read.
-        conditions: resolution, seed, resize filter, sides, detector; JSON values.
+        conditions: resolution, seed, whether reals were mirrored, sides, detector; JSON values.
     """
 
     fakes: Results
@@ -70,6 +71,7 @@ def measure(
     count: int,
     seed: int = 0,
     detector: Detector | None = None,
+    mirror: bool = False,
     baseline: bool = True,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Report:
@@ -82,6 +84,8 @@ def measure(
         count: images of each side.
         seed: of all draws that the metrics make.
         detector: sees the features, for metrics that look at those.
+        mirror: whether to flip each real image left to right with probability ½, as training with
+            mirroring does; in the halves as well.
         baseline: whether to measure the two halves of the reals as well.
         advance: told of images that are done; there are 2 · count.
 
@@ -95,10 +99,11 @@ def measure(
             "a TorchScript file."
         )
     seen = detector if registry.need_features(names) else None
+    if mirror:
+        reals = Mirrored(reals, seed)
     read = 0
     chosen = reals.sample(count, seed)
-    first_half = np.zeros(reals.count, np.bool_)
-    first_half[np.random.default_rng([seed, count]).permutation(chosen)[: count // 2]] = True
+    first_half = _first_half(reals, chosen, seed)
     with Measurement(names, seed=seed) as main, Measurement(names, seed=seed) as halves:
         known = _Known(reals, seen, count)
         for batch in reals.batches(chosen):
@@ -119,8 +124,53 @@ def measure(
             baseline=halves.results() if baseline and count >= 2 * main.least_images else None,
             images=count,
             skipped=2 * count - read,
-            conditions=_conditions(reals, fakes, seed, seen),
+            conditions=_conditions(reals, fakes, seed, seen) | {"mirrored": mirror},
         )
+
+
+def photographs(
+    reals: Images,
+    *,
+    names: Sequence[str],
+    count: int,
+    seed: int = 0,
+    detector: Detector | None = None,
+    mirror: bool = False,
+) -> Results | None:
+    """Measure two halves of real images against each other, as the baseline of `measure` is.
+
+    Args:
+        reals: real images.
+        names: metrics, of `registry.METRICS`.
+        count: images of both halves together.
+        seed: of all draws that the metrics make.
+        detector: sees the features, for metrics that look at those.
+        mirror: whether to flip each image left to right with probability ½.
+
+    Returns:
+        The metrics of one half against the other; None where there are too few images.
+    """
+    if mirror:
+        reals = Mirrored(reals, seed)
+    seen = detector if registry.need_features(names) else None
+    chosen = reals.sample(count, seed)
+    first_half = _first_half(reals, chosen, seed)
+    with Measurement(names, seed=seed) as halves:
+        if count < 2 * halves.least_images:
+            return None
+        known = _Known(reals, seen, count)
+        for batch in reals.batches(chosen):
+            _add_halves(halves, batch, known.features(batch), first_half[batch.numbers])
+        known.keep()
+        return halves.results()
+
+
+def _first_half(reals: Images, chosen: Sequence[int], seed: int) -> NDArray[np.bool_]:
+    """Draw which of the chosen images are the first half, bool [reals.count]."""
+    count = len(chosen)
+    found = np.zeros(reals.count, np.bool_)
+    found[np.random.default_rng([seed, count]).permutation(chosen)[: count // 2]] = True
+    return found
 
 
 def _refuse_differences(reals: Images, fakes: Images) -> None:

@@ -14,12 +14,13 @@ from datasets.progress import progress
 from progan.checkpoint import MODEL_NAME, Checkpoints, ModelFile, read_model
 from progan.errors import ProganError
 from progan.run_record import read_record
-from progan.runs import read_average
+from progan.runs import config_of, read_average
 from tools.detectors import Detector
 from tools.images import Images, ModelImages, Split, open_images
 from tools.measure import Report, common_count, measure
 from tools.metrics.laplacian import COARSEST
 from tools.metrics.registry import METRICS
+from tools.mirroring import decide
 from tools.outputs import landing_file
 
 # Images of each side, of each checkpoint of a run.
@@ -37,8 +38,13 @@ def flat(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def table(report: Report) -> str:
-    """Lay a report out as text: a line a figure, then what makes the figures comparable."""
+def table(report: Report, why_mirrored: str) -> str:
+    """Lay a report out as text: a line a figure, then what makes the figures comparable.
+
+    Args:
+        report: what was measured.
+        why_mirrored: the reason why reals were mirrored, or were not, in a few words.
+    """
     values, errors = flat(report.fakes.values), flat(report.fakes.uncertainties)
     base = {} if report.baseline is None else flat(report.baseline.values)
     width = max(map(len, values))
@@ -60,6 +66,7 @@ def table(report: Report) -> str:
         f"seed:        {facts['seed']}",
         f"reals:       {_side(facts['reals'])}",
         f"fakes:       {_side(facts['fakes'])}",
+        f"mirrored:    {_mirrored(facts['mirrored'])} ({why_mirrored})",
         "detector:    "
         + ("none" if detector is None else f"{detector['name']} ({detector['sha256'][:16]}…)"),
     ]
@@ -70,11 +77,15 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
+def _mirrored(mirrored: bool) -> str:
+    return "half of the reals, at random" if mirrored else "none of the reals"
+
+
 def _side(facts: dict[str, Any]) -> str:
     rest = ", ".join(
         f"{key.replace('_', ' ')} {value if key != 'fingerprint' else str(value)[:16] + '…'}"
         for key, value in facts.items()
-        if key not in ("name", "kind")
+        if key not in ("name", "kind", "mirror_seed")
     )
     return f"{facts['name']} ({facts['kind']}{', ' + rest if rest else ''})"
 
@@ -87,6 +98,7 @@ class Asked:
         names: metrics.
         count: images of each side; None for the usual number.
         seed: of a model's first image, and of all draws.
+        mirror: whether to mirror reals; None to follow the generator's training.
         detector: sees the features.
         json_file: where to write the figures.
         overwrite: whether older results give way.
@@ -95,6 +107,7 @@ class Asked:
     names: Sequence[str]
     count: int | None
     seed: int
+    mirror: bool | None
     detector: Detector | None
     json_file: Path | None
     overwrite: bool
@@ -120,6 +133,7 @@ def tell(
         device=device,
     )
     count = min(common_count(reals, asked.count), fakes.count)
+    mirror, why = decide(fakes, asked.mirror)
     with progress("Measuring", total=2 * count, unit="images") as bar:
         report = measure(
             reals,
@@ -128,9 +142,10 @@ def tell(
             count=count,
             seed=seed,
             detector=asked.detector,
+            mirror=mirror,
             advance=bar.advance,
         )
-    click.echo(table(report))
+    click.echo(table(report, why))
     _write_json(report.to_json(), asked)
 
 
@@ -225,6 +240,7 @@ def history(run: Path, reals: Images, asked: Asked) -> list[dict[str, Any]]:
                     count=count,
                     seed=asked.seed,
                     detector=asked.detector,
+                    mirror=config_of(path, run).mirror if asked.mirror is None else asked.mirror,
                     baseline=False,
                 )
                 head = {"kimg": nimg / 1000, "level": average.level}

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Measuring:
     """Every so many kimg: metrics against training and held-out photographs.
 
-    The generator's images are those of the same seeds every time. Nothing here draws from a random
+    The generator's images are those of the same seeds every time; photographs are mirrored where
+    training mirrors them. Nothing here draws from a random
     state that training uses.
 
     Args:
@@ -63,7 +64,7 @@ class Measuring:
         names = [n for n in self.names if n != "swd" or size >= COARSEST]
         if not names:
             return
-        figures = {}
+        figures, mirror = {}, trainer.config.mirror
         average = ModelFile(generator=trainer.average, class_counts=trainer.class_counts)
         for side, images in self.sides.items():
             count = min(images.count, self.count)
@@ -74,17 +75,19 @@ class Measuring:
                 names=names,
                 count=count,
                 detector=self.detector,
+                mirror=mirror,
                 baseline=False,
             )
             for name, value in flat(report.fakes.values).items():
                 metric, _, part = name.partition(" ")
                 figures["/".join(filter(None, ("metrics", metric, side, part)))] = value
         with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"nimg": trainer.nimg} | figures) + "\n")
+            file.write(json.dumps({"nimg": trainer.nimg, "mirrored": mirror} | figures) + "\n")
         for name, value in figures.items():
             self.writer.add_scalar(name, value, trainer.nimg)
         self.writer.flush()
-        door.tell("  " + ", ".join(_told(figures)))
+        against = " (photographs mirrored at random)" if mirror else ""
+        door.tell("  " + ", ".join(_told(figures)) + against)
 
 
 def _told(figures: dict[str, float]) -> list[str]:

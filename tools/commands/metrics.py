@@ -33,6 +33,12 @@ from tools import options
     help="Part of a dataset that REALS means.",
 )
 @click.option("--resize", type=click.IntRange(1, 1024), help="Bring all images to this size.")
+@click.option(
+    "--mirror/--no-mirror",
+    default=None,
+    help="Flip each real image left to right with probability ½, or not. By default as in the "
+    "training of the model that is measured; not for FAKES that are no model.",
+)
 @options.seed()
 @click.option("--detector", help="inception, critic:RUN, or a TorchScript file.")
 @options.trust
@@ -53,6 +59,7 @@ def metrics(
     count: int | None,
     split: Literal["train", "held-out"],
     resize: int | None,
+    mirror: bool | None,
     seed: int,
     detector: str | None,
     trust: bool,
@@ -82,6 +89,7 @@ def metrics(
         names=wanted,
         count=count,
         seed=seed,
+        mirror=mirror,
         detector=options.find_detector(detector, where, trust=trust),
         json_file=json_file,
         overwrite=overwrite,
