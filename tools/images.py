@@ -78,6 +78,10 @@ class Images(ABC):
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read some pictures; those that cannot be used are left out."""
 
+    def holds(self, resolution: int) -> bool:
+        """Check whether the pictures are there at a size, so that none has to be resized."""
+        return resolution == self.resolution
+
     def at(self, resolution: int) -> "Images":
         """Give the same pictures at another size."""
         return self if resolution == self.resolution else Resized(self, resolution)
@@ -114,9 +118,13 @@ class DatasetImages(Images):
         self.resolution, self.channels = resolution, dataset.channels
         self.details = {"split": split, "fingerprint": dataset.fingerprint}
 
+    def holds(self, resolution: int) -> bool:
+        """Check whether the dataset has a level of that size."""
+        return resolution in [2**level for level in self.dataset.levels]
+
     def at(self, resolution: int) -> Images:
         """Give the same pictures at another size: another level, where there is one."""
-        if resolution in [2**level for level in self.dataset.levels]:
+        if self.holds(resolution):
             return DatasetImages(self.name, self.dataset, self.split, resolution)
         return super().at(resolution)
 

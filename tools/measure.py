@@ -11,8 +11,9 @@ from datasets.errors import DatasetError
 from tools import feature_cache
 from tools.detectors import Detector
 from tools.images import Batch, Images
-from tools.metrics import registry
+from tools.metrics import inputs, registry
 from tools.metrics.measurement import Measurement, Results, SideName
+from tools.metrics.swd import divisible, has_levels
 from tools.mirroring import Mirrored
 
 # More reals than this are not measured unless asked for: what published FIDs use at most.
@@ -63,6 +64,60 @@ def common_count(reals: Images, wanted: int | None) -> int:
     return min(reals.count, wanted or MOST_IMAGES)
 
 
+def matched(reals: Images, fakes: Images) -> tuple[Images, Images]:
+    """Take both sides at one size, where one of them holds its images at the other's size.
+
+    A dataset holds all its levels. Nothing is resized: what differs still is left as it is.
+    """
+    if reals.holds(fakes.resolution):
+        return reals.at(fakes.resolution), fakes
+    if fakes.holds(reals.resolution):
+        return reals, fakes.at(reals.resolution)
+    return reals, fakes
+
+
+def measurable(
+    names: Sequence[str], resolution: int, channels: int, detector: Detector | None
+) -> list[str]:
+    """Choose the metrics that can measure images of this size.
+
+    Args:
+        names: metrics, of `registry.METRICS`.
+        resolution: height and width in pixels.
+        channels: 3 or 1.
+        detector: sees the features, for metrics that look at those.
+    """
+    seen = detector is not None
+    if detector is not None and registry.need_features(names):
+        try:
+            detector.check(resolution, channels)
+        except DatasetError:
+            seen = False
+    return [
+        name
+        for name in names
+        if (seen or registry.METRICS[name].looks_at == "images")
+        and (name != "swd" or has_levels(resolution))
+    ]
+
+
+def refuse(reals: Images, fakes: Images, names: Sequence[str], count: int) -> None:
+    """Raise DatasetError if these images cannot be compared, as far as is known without reading.
+
+    Args:
+        reals: real images.
+        fakes: generated images.
+        names: metrics, of `registry.METRICS`.
+        count: images of each side.
+    """
+    _refuse_differences(reals, fakes)
+    for metric in registry.chosen(names):
+        counts = min(reals.count, count), min(fakes.count, count)
+        inputs.at_least(metric.least_images, *counts, f"Measuring {metric.name}")
+    if "swd" in names:
+        divisible((reals.channels, reals.resolution, reals.resolution))
+
+
 def measure(
     reals: Images,
     fakes: Images,
@@ -92,13 +147,15 @@ def measure(
     Raises:
         DatasetError: sizes differ, there are too few images, or the detector fails.
     """
-    _refuse_differences(reals, fakes)
+    refuse(reals, fakes, names, count)
     if registry.need_features(names) and detector is None:
         raise DatasetError(
             f"{', '.join(names)}: features are needed, so give --detector inception, critic:RUN or "
             "a TorchScript file."
         )
     seen = detector if registry.need_features(names) else None
+    if seen is not None:
+        seen.check(reals.resolution, reals.channels)
     if mirror:
         reals = Mirrored(reals, seed)
     read = 0

@@ -10,9 +10,8 @@ from progan.checkpoint import ModelFile
 from progan.training import Trainer, crossed
 from tools.detectors import Detector
 from tools.images import Images, ModelImages
-from tools.measure import measure
+from tools.measure import measurable, measure
 from tools.measure_command import flat
-from tools.metrics.laplacian import COARSEST
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -61,7 +60,8 @@ class Measuring:
         if not ended and not crossed(before, trainer.nimg, self.every_kimg):
             return
         size = 2**trainer.average.level
-        names = [n for n in self.names if n != "swd" or size >= COARSEST]
+        channels = trainer.average.num_channels
+        names = measurable(self.names, size, channels, self.detector)
         if not names:
             return
         figures, mirror = {}, trainer.config.mirror

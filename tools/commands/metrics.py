@@ -1,5 +1,6 @@
 """`python -m tools metrics`: how near fakes come to reals."""
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -75,6 +76,7 @@ def metrics(
     or a run directory. With --history RUN, REALS is the run's own dataset unless one is given.
     """
     from tools import measure_command as work
+    from tools.measure_history import tell_history
     from tools.metrics.registry import chosen, need_features
 
     wanted = [metric.name for metric in chosen(name.strip() for name in names.split(","))]
@@ -84,18 +86,21 @@ def metrics(
         raise click.UsageError("--plot goes with --history.")
     if (fakes is None) != (history is not None) or (reals is None and history is None):
         raise click.UsageError("Give REALS and FAKES, or --history RUN.")
+    needed = max(metric.least_images for metric in chosen(wanted))
+    if count is not None and count < needed:
+        raise click.UsageError(f"--metric {names} needs --images {needed} or more.")
     where = options.find_device(device)
     asked = work.Asked(
         names=wanted,
         count=count,
         seed=seed,
         mirror=mirror,
-        detector=options.find_detector(detector, where, trust=trust),
+        find_detector=partial(options.find_detector, detector, where, trust=trust),
         json_file=json_file,
         overwrite=overwrite,
     )
     if history is not None:
-        work.tell_history(history, reals, split, resize, plot, asked)
+        tell_history(history, reals, split, resize, plot, asked)
     else:
         assert reals is not None and fakes is not None
         work.tell(reals, fakes, split, resize, str(where), asked)
