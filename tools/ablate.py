@@ -120,7 +120,7 @@ def ablate(
 
     Raises:
         ProganError: settings are impossible, or OUT holds something else.
-        DatasetError: the dataset is too small.
+        DatasetError: the dataset is too small, or the detector cannot see images of its size.
     """
     measuring = _fitting(data, measuring)
     runs = {
@@ -142,6 +142,8 @@ def ablate(
         raise DatasetError(
             "Variants of different resolutions cannot be compared: make two ablations."
         )
+    if measuring.detector is not None:
+        measuring.detector.check(max(sizes), data.channels)
     _take_place(out)
     if device.type == "cpu":
         torch.set_num_threads(1)

@@ -60,6 +60,8 @@ def markdown(
 ) -> str:
     """Write the table, a variant a row, the best mean swd first.
 
+    Below follow those without swd, the ms-ssim that is nearest to the photographs' first.
+
     Args:
         results: of all runs.
         baselines: the photographs' own figures, by the name of the row; none where there are too
@@ -73,7 +75,8 @@ def markdown(
         "| variant | runs | kimg | " + " | ".join(heads) + " |",
         "|---|---:|---:|" + "---:|" * len(names),
     ]
-    for variant, row in sorted(rows.items(), key=lambda item: _rank(item[1])):
+    variety = next((each.get("ms-ssim") for each in baselines.values()), None)
+    for variant, row in sorted(rows.items(), key=lambda item: _rank(item[1], variety)):
         runs = f"{row['runs']}" + (f" ({row['broken']} broke down)" if row["broken"] else "")
         cells = [_cell(row["figures"].get(name)) for name in names]
         lines.append(f"| {variant} | {runs} | {row['kimg']:.1f} | " + " | ".join(cells) + " |")
@@ -81,19 +84,25 @@ def markdown(
         own = flat(dict(baseline))
         cells = [f"{own[name]:.3g}" if own.get(name) is not None else "–" for name in names]
         lines.append(f"| *{row_name}* | – | – | " + " | ".join(cells) + " |")
+    signs = ["↓ lower is better", "↑ higher is better", "≈ best as the photographs' own"]
+    meant = [sign for sign in signs if any(head.endswith(sign[0]) for head in heads)]
+    facts = [*facts, *([", ".join(meant)] if meant else [])]
     return "\n".join([*lines, "", *(f"- {fact}" for fact in facts)]) + "\n"
 
 
-def _rank(row: Mapping[str, Any]) -> float:
-    figures = row["figures"].get("swd mean") or row["figures"].get("ms-ssim")
-    return float("inf") if figures is None else float(figures["mean"])
+def _rank(row: Mapping[str, Any], variety: float | None) -> tuple[int, float]:
+    """Return where a row stands: by swd, else by how near its ms-ssim is to the photographs'."""
+    distance, similarity = (row["figures"].get(name) for name in ("swd mean", "ms-ssim"))
+    if distance is not None:
+        return 0, float(distance["mean"])
+    if similarity is not None and variety is not None:
+        return 1, abs(float(similarity["mean"]) - variety)
+    return 2, 0.0
 
 
 def _arrow(name: str) -> str:
     metric = METRICS.get(name.split()[0])
-    if metric is None:
-        return ""
-    return "↓" if metric.better == "lower" else "↑"
+    return "" if metric is None else metric.sign
 
 
 def _cell(figure: Mapping[str, float | None] | None) -> str:

@@ -16,7 +16,7 @@ from progan.training import Trainer
 from tests.progan.making import one_thread as one_thread
 from tests.tools.conftest import Tool
 from tests.tools.making import names
-from tools import ablation
+from tools import ablation, ablation_table
 from tools.ablate import read_variant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -239,6 +239,26 @@ def test_figures_of_an_earlier_version_are_measured_again_against_mirrored_photo
     assert [point["swd"] for point in run["curve"]] == [None] * 3 + [known["curve"][-1]["swd"]]
     assert tool(*words).status == 0  # and now it is finished
     assert json.loads(Path("out/table.json").read_text()) == after
+
+
+def test_without_swd_the_variant_stands_first_that_is_as_varied_as_the_photographs() -> None:
+    def run(**figures: object) -> list[dict[str, Any]]:
+        return [{"broken": None, "nimg": 1000, "figures": figures, "curve": []}]
+
+    results = {
+        "noise": run(**{"ms-ssim": 0.05}),
+        "alike": run(**{"ms-ssim": 0.42}),
+        "right": run(**{"ms-ssim": 0.27}),
+        "patches": run(swd={"16": 40.0, "mean": 40.0}, **{"ms-ssim": 0.9}),
+        "broken": [{"broken": "at once", "nimg": 0, "figures": {}, "curve": []}],
+    }
+    text = ablation_table.markdown(results, {"photographs": {"ms-ssim": 0.25}}, ["a fact"])
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    expected = ["patches", "right", "alike", "noise", "broken", "*photographs*"]
+    assert rows[1:] == expected  # .02 from the photographs', .17 above, .2 below
+    head = text.splitlines()[0]
+    assert "| ms-ssim ≈ |" in head and "| swd mean ↓ |" in head
+    assert "- ↓ lower is better, ≈ best as the photographs' own" in text
 
 
 @pytest.mark.parametrize(

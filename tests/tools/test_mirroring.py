@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from datasets.errors import DatasetError
 from progan.checkpoint import Checkpoints, save_model
 from progan.training import Trainer
 from tests.progan.making import Patterns, small_config
 from tests.tools.conftest import Tool
 from tests.tools.making import Pixels, Recalling, small_generator, write_pixels
 from tools.detectors import open_detector
-from tools.images import ArrayImages, DatasetImages
+from tools.images import ArrayImages, DatasetImages, Images, Split
 from tools.measure import measure, photographs
-from tools.measuring import Measuring
+from tools.measuring import Measuring, refuse_too_few
 from tools.metrics.swd import swd
 from tools.mirroring import Mirrored, flipped
 
@@ -283,3 +284,57 @@ def test_a_history_mirrors_as_its_run_did(
     assert other["mirrored"] is not mirror
     assert usual["metrics"] == history("--mirror" if mirror else "--no-mirror")["metrics"]
     assert usual["metrics"] != other["metrics"]
+
+
+def test_a_side_with_too_few_photographs_goes_without_the_metrics_that_need_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_pixels(tmp_path / "data", lopsided(15, seed=1, size=8), held_out=0.2)
+    splits: tuple[Split, ...] = ("train", "held-out")
+    sides: dict[str, Images] = {split: DatasetImages("data", data, split, 8) for split in splits}
+
+    class Corners:
+        """Sees nothing below 8 pixels."""
+
+        name, sha256 = "corners", "0" * 64
+
+        def check(self, resolution: int, channels: int) -> None:
+            if resolution < 8:
+                raise DatasetError("too small")
+
+        def features(self, images: Pixels) -> np.ndarray:
+            return images[:, 0, :4, 0].astype(np.float32)
+
+    writer = SimpleNamespace(add_scalar=lambda *_: None, flush=lambda: None)
+    observer = Measuring(tmp_path, sides, names=["precision", "fid"], every_kimg=1, count=50,
+                         writer=cast(Any, writer), detector=Corners())  # fmt: skip
+    assert "precision: not measured against the 3 held-out photographs" in capsys.readouterr().out
+    for size in (4, 8):
+        trainer = SimpleNamespace(
+            nimg=1000,
+            config=SimpleNamespace(nimg=1000, mirror=False),
+            average=Recalling(noise_of(12, size)),
+            class_counts=(),
+        )
+        observer(cast(Trainer, trainer), 0, finished=True)
+    (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert {name for name in line if "/" in name} == {
+        "metrics/precision/train", "metrics/fid/train", "metrics/fid/held-out"
+    }  # fmt: skip
+
+
+def noise_of(count: int, size: int) -> Pixels:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [(5, "--metric-images is 5: give more"), (50, "has 5 training pictures: leave it out of")],
+)
+def test_a_metric_that_a_run_cannot_measure_is_refused(
+    tmp_path: Path, count: int, sentence: str
+) -> None:
+    images = ArrayImages("data", noise_of(5 if count == 50 else 20, 8))
+    refuse_too_few(images, ["swd", "precision"], count)
+    with pytest.raises(DatasetError, match=f"density needs at least 6 images, and .*{sentence}"):
+        refuse_too_few(images, ["precision", "density", "fid"], count)
