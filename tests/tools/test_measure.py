@@ -21,8 +21,9 @@ from tests.tools.conftest import Tool
 from tests.tools.making import Pixels, write_model, write_pixels
 from tools import feature_cache
 from tools import images as opening
+from tools.detectors import Detector, open_detector
 from tools.drawing import draw
-from tools.images import ArrayImages, DatasetImages
+from tools.images import ArrayImages, DatasetImages, Images
 from tools.measure import measure, photographs
 from tools.metrics.fid import fid
 from tools.metrics.ms_ssim import ms_ssim
@@ -252,6 +253,54 @@ def test_features_of_a_dataset_are_kept_and_a_broken_entry_is_made_anew(
     entry.write_bytes(b"rubbish")
     assert run("four") == one
     assert sum(seen) == 2 * count
+
+
+class Corner(nn.Module):
+    """The colour of the first pixel, times a factor: another feature at every size."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, 0, 0].float() * self.factor
+
+
+def test_kept_features_are_only_those_of_the_same_images_and_the_same_detector(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_pixels(tmp_path / "data", noise(40, 4))
+    reals = DatasetImages("data", data, "train", 16)
+    fakes = ArrayImages("fakes", noise(40, 2))
+
+    def written(factor: float) -> Detector:
+        path = tmp_path / "d.pt"  # always of one name
+        torch.jit.script(Corner(factor)).save(str(path))  # type: ignore[no-untyped-call]
+        return open_detector(str(path), torch.device("cpu"), trust=True)
+
+    asked: list[tuple[Images, int, Detector, bool]] = [
+        (reals, 20, written(1), False),
+        (reals, 20, written(2), False),
+        (reals.at(8), 20, written(1), False),
+        (reals, 10, written(1), False),
+        (DatasetImages("data", data, "held-out", 16), 10, written(1), False),
+        (reals, 20, written(1), True),
+    ]
+
+    def figures(first: Images, count: int, judge: Detector, mirror: bool) -> Any:
+        second = fakes.at(first.resolution)
+        report = measure(first, second, names=["fid"], count=count, detector=judge, mirror=mirror)
+        return report.fakes.values["fid"]
+
+    fresh = []
+    for number, each in enumerate(asked):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"empty{number}"))
+        fresh.append(figures(*each))
+    assert len(set(fresh)) == len(asked)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "shared"))
+    for _ in range(2):
+        assert [figures(*each) for each in asked] == fresh
+    assert len(list((tmp_path / "shared/progan/features").iterdir())) == len(asked)
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(
