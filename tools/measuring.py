@@ -62,17 +62,22 @@ class Measuring:
         ended = trainer.nimg >= trainer.config.nimg
         if not ended and not crossed(before, trainer.nimg, self.every_kimg):
             return
+        mirror, channels = trainer.config.mirror, trainer.average.num_channels
         size = 2**trainer.average.level
-        channels = trainer.average.num_channels
-        figures: dict[str, float] = {}
-        mirror = trainer.config.mirror
+        measured = {
+            side: measurable(names, size, channels, self.detector)
+            for side, names in self.names.items()
+        }
+        if not any(measured.values()):
+            return
+        figures = {}
         average = ModelFile(generator=trainer.average, class_counts=trainer.class_counts)
         for side, images in self.sides.items():
-            names = measurable(self.names[side], size, channels, self.detector)
-            if not names:
-                continue
             count = min(images.count, self.count)
             fakes = ModelImages("average", average, count, seed=0)
+            names = measured[side]
+            if not names:
+                continue
             report = measure(
                 images.at(size),
                 fakes,
@@ -85,8 +90,6 @@ class Measuring:
             for name, value in flat(report.fakes.values).items():
                 metric, _, part = name.partition(" ")
                 figures["/".join(filter(None, ("metrics", metric, side, part)))] = value
-        if not figures:
-            return
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"nimg": trainer.nimg, "mirrored": mirror} | figures) + "\n")
         for name, value in figures.items():
