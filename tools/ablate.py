@@ -148,6 +148,17 @@ def ablate(
     if device.type == "cpu":
         torch.set_num_threads(1)
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}
+    _finish(runs, budget)
+    for name, several in runs.items():
+        for run in several:
+            found = run.result()
+            assert found is not None
+            results[name].append(found)
+    return _write(data, out, results, runs, budget, measuring, sizes.pop())
+
+
+def _finish(runs: dict[str, list[Run]], budget: Budget) -> None:
+    """Train and measure what is not finished, and tell of it."""
     left = [(n, r) for n, several in runs.items() for r in several if r.result() is None]
     # By turns of seeds: what is known after half of the time is known of all variants.
     left.sort(key=lambda item: item[1].config.seed)
@@ -159,12 +170,6 @@ def ablate(
             swd = result["figures"].get("swd", {}).get("mean")
             said = result["broken"] or (f"swd {swd:.3g}" if swd is not None else "measured")
             click.echo(f"{name}, seed {run.config.seed}: {said}", err=True)
-    for name, several in runs.items():
-        for run in several:
-            found = run.result()
-            assert found is not None
-            results[name].append(found)
-    return _write(data, out, results, runs, budget, measuring, sizes.pop())
 
 
 def _fitting(data: Dataset, measuring: Measuring) -> Measuring:

@@ -148,12 +148,7 @@ def measure(
         DatasetError: sizes differ, there are too few images, or the detector fails.
     """
     refuse(reals, fakes, names, count)
-    if registry.need_features(names) and detector is None:
-        raise DatasetError(
-            f"{', '.join(names)}: features are needed, so give --detector inception, critic:RUN or "
-            "a TorchScript file."
-        )
-    seen = detector if registry.need_features(names) else None
+    seen = _wanted(names, detector)
     if seen is not None:
         seen.check(reals.resolution, reals.channels)
     if mirror:
@@ -185,6 +180,18 @@ def measure(
         )
 
 
+def _wanted(names: Sequence[str], detector: Detector | None) -> Detector | None:
+    """Return the detector if some of the metrics look at features; DatasetError without one."""
+    if not registry.need_features(names):
+        return None
+    if detector is None:
+        raise DatasetError(
+            f"{', '.join(names)}: features are needed, so give --detector inception, critic:RUN or "
+            "a TorchScript file."
+        )
+    return detector
+
+
 def photographs(
     reals: Images,
     *,
@@ -209,7 +216,7 @@ def photographs(
     """
     if mirror:
         reals = Mirrored(reals, seed)
-    seen = detector if registry.need_features(names) else None
+    seen = _wanted(names, detector)
     chosen = reals.sample(count, seed)
     first_half = _first_half(reals, chosen, seed)
     with Measurement(names, seed=seed) as halves:
