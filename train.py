@@ -291,7 +291,7 @@ def main(
 
                 print_plan(config, where, thrift, processes)
             return
-        from tools.observers import Pace
+        from tools.observers import Pace, refuse_unmeasurable
 
         pace = Pace(
             checkpoint_kimg=checkpoint_kimg or config.kimg / 50,
@@ -308,6 +308,8 @@ def main(
             watch_memorization=watch_memorization,
             end_where_copying_begins=on_copying == "stop",
         )
+        if processes.rank == 0:
+            refuse_unmeasurable(pace, data, config, where)
         with _only_training(run, data, begun_before, processes):
             _train(
                 config,

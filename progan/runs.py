@@ -141,7 +141,7 @@ def read_critic(run: Path, warn: Callable[[str], None] | None = None) -> Critic:
     if newest is None:
         raise ProganError(f"{run} has no checkpoint yet")
     tensors, nimg = newest
-    config = _config_of(checkpoints.path(nimg), run)
+    config = config_of(checkpoints.path(nimg), run)
     return _standing(_shapes(config)[1], "critic", tensors, config, nimg)
 
 
@@ -152,12 +152,16 @@ def read_average(run: Path, checkpoint: Path) -> tuple[Generator, int]:
         ProganError: it is damaged, or not of this run.
     """
     tensors, nimg = Checkpoints.read(checkpoint)
-    config = _config_of(checkpoint, run)
+    config = config_of(checkpoint, run)
     return _standing(_shapes(config)[2], "average", tensors, config, nimg), nimg
 
 
-def _config_of(checkpoint: Path, run: Path) -> Config:
-    """Read the settings that a checkpoint was made with; of an older one, those of the run."""
+def config_of(checkpoint: Path, run: Path) -> Config:
+    """Read the settings that a checkpoint was made with; of an older one, those of the run.
+
+    Raises:
+        ProganError: they are damaged.
+    """
     record = said_by(checkpoint) if checkpoint.is_file() else None
     return read_config(run) if record is None else _config(record, checkpoint)
 

@@ -19,7 +19,7 @@ from progan.errors import ProganError
 from tools import ablation_table
 from tools.ablation import Budget, Measuring, Run
 from tools.images import DatasetImages
-from tools.measure import measure
+from tools.measure import photographs
 from tools.metrics.laplacian import COARSEST
 
 _MARK = "ablation.json"
@@ -120,7 +120,7 @@ def ablate(
 
     Raises:
         ProganError: settings are impossible, or OUT holds something else.
-        DatasetError: the dataset is too small.
+        DatasetError: the dataset is too small, or the detector cannot see images of its size.
     """
     measuring = _fitting(data, measuring)
     runs = {
@@ -142,10 +142,23 @@ def ablate(
         raise DatasetError(
             "Variants of different resolutions cannot be compared: make two ablations."
         )
+    if measuring.detector is not None:
+        measuring.detector.check(max(sizes), data.channels)
     _take_place(out)
     if device.type == "cpu":
         torch.set_num_threads(1)
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}
+    _finish(runs, budget)
+    for name, several in runs.items():
+        for run in several:
+            found = run.result()
+            assert found is not None
+            results[name].append(found)
+    return _write(data, out, results, runs, budget, measuring, sizes.pop())
+
+
+def _finish(runs: dict[str, list[Run]], budget: Budget) -> None:
+    """Train and measure what is not finished, and tell of it."""
     left = [(n, r) for n, several in runs.items() for r in several if r.result() is None]
     # By turns of seeds: what is known after half of the time is known of all variants.
     left.sort(key=lambda item: item[1].config.seed)
@@ -157,12 +170,6 @@ def ablate(
             swd = result["figures"].get("swd", {}).get("mean")
             said = result["broken"] or (f"swd {swd:.3g}" if swd is not None else "measured")
             click.echo(f"{name}, seed {run.config.seed}: {said}", err=True)
-    for name, several in runs.items():
-        for run in several:
-            found = run.result()
-            assert found is not None
-            results[name].append(found)
-    return _write(data, out, results, runs, budget, measuring, sizes.pop())
 
 
 def _fitting(data: Dataset, measuring: Measuring) -> Measuring:
@@ -210,13 +217,15 @@ def _write(
     measuring: Measuring,
     resolution: int,
 ) -> str:
-    baseline, halves = _photographs(data, resolution, measuring)
+    mirrored = {name: several[0].config.mirror for name, several in runs.items()}
+    rows, halves = _photographs(data, resolution, measuring, set(mirrored.values()))
     each = (
         f"{budget.kimg:g} kimg" if budget.kimg else f"{duration(budget.seconds or 0)} of training"
     )
     facts = [
         f"{len(data.rows('train'))} photographs at {resolution}×{resolution} pixels; {each} a run; "
         f"{measuring.images} images measured of each side; mean ± standard deviation over seeds",
+        _told_mirrored(mirrored),
     ]
     if halves:
         facts.append(
@@ -232,10 +241,12 @@ def _write(
         )
     if measuring.detector is not None:
         facts.append(f"precision and recall: features of {measuring.detector.name}")
-    table = ablation_table.markdown(results, baseline, facts)
+    table = ablation_table.markdown(results, rows, facts)
     whole = {
         "summary": ablation_table.summary(results),
-        "photographs": baseline,
+        "mirrored": mirrored,
+        ablation_table.PHOTOGRAPHS: None,
+        **rows,
         "facts": facts,
         "runs": {
             name: [
@@ -250,16 +261,38 @@ def _write(
     with landing(out / "table.json", overwrite=True) as part:
         part.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     with landing(out / "plot.png", overwrite=True) as part:
-        ablation_table.plot(results, budget, resolution, part)
+        ablation_table.plot(results, budget, resolution, part, mirrored=mirrored)
     return table
 
 
+def _told_mirrored(mirrored: dict[str, bool]) -> str:
+    """Return the sentence on what the variants were compared with."""
+    if len(set(mirrored.values())) == 1:
+        return f"compared with {ablation_table.compared_with(mirrored)}"
+    plain = ", ".join(name for name, mirror in mirrored.items() if not mirror)
+    return (
+        "compared with photographs of which half are mirrored at random, as in training; but "
+        f"{plain}, trained without mirroring, with photographs as they are"
+    )
+
+
 def _photographs(
-    data: Dataset, resolution: int, measuring: Measuring
-) -> tuple[dict[str, Any] | None, int]:
-    """Measure the photographs against themselves, in halves; gives the size of a half, too."""
+    data: Dataset, resolution: int, measuring: Measuring, mirrored: set[bool]
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """Measure the photographs against themselves, in halves.
+
+    Returns:
+        By the name of their row, the figures; of photographs as they are only, or mirrored ones
+        only, the row has the usual name. And the size of a half, 0 where there are too few.
+    """
     reals = DatasetImages(data.path.name, data, "train", resolution)
     count = min(reals.count, 2 * measuring.images)
     names = ["ms-ssim"] if resolution < COARSEST else ["swd", "ms-ssim"]
-    report = measure(reals, reals, names=names, count=count)
-    return (None, 0) if report.baseline is None else (report.baseline.values, count // 2)
+    rows: dict[str, dict[str, Any]] = {}
+    for mirror in sorted(mirrored, reverse=True):
+        found = photographs(reals, names=names, count=count, mirror=mirror)
+        if found is not None:
+            usual = mirror or len(mirrored) == 1
+            name = ablation_table.PHOTOGRAPHS if usual else ablation_table.AS_THEY_ARE
+            rows[name] = found.values
+    return rows, count // 2 if rows else 0

@@ -20,7 +20,7 @@ from datasets import pictures
 from datasets.landing import landing
 from datasets.pyramid import Dataset
 from datasets.stream import Stream
-from progan.checkpoint import MODEL_NAME, Checkpoints, ModelFile, save_model
+from progan.checkpoint import MODEL_NAME, Checkpoints, ModelFile, read_model, save_model
 from progan.config import Config
 from progan.devices import wait_for
 from progan.errors import ProganError
@@ -35,6 +35,9 @@ from tools.memorization.watch import Watch
 from tools.metrics.laplacian import COARSEST
 
 RESULT = "result.json"
+# Among a run's conditions: photographs are mirrored, as in training, to be compared with. Missing
+# from what earlier versions measured.
+_MIRRORED = "mirrored"
 _COLUMNS, _ROWS = 12, 6
 
 
@@ -120,15 +123,17 @@ class Run:
             "budget": {"kimg": self.budget.kimg, "seconds": self.budget.seconds},
             "device": self.device.type,
             "measuring": self.measuring.to_json(),
+            **({_MIRRORED: True} if self.config.mirror else {}),
         }
 
     def result(self) -> dict[str, Any] | None:
-        """Give the finished run's figures; None where it has not ended.
+        """Return the finished run's figures; None until it has ended, and where they are outdated.
 
         Raises:
             ProganError: the folder holds a run of other settings.
         """
-        return self._read(self.folder / RESULT)
+        found = self._read(self.folder / RESULT)
+        return None if found is None or found.get("outdated") else found
 
     def finish(self, advance: Callable[[int], None]) -> dict[str, Any]:
         """Train to the end of the budget, measure, and keep the figures.
@@ -140,6 +145,10 @@ class Run:
             ProganError: the folder holds a run of other settings.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        known = self._read(self.folder / RESULT)
+        if known is not None and (self.folder / MODEL_NAME).is_file():
+            advance(round(self.budget.whole))
+            return self._measure_again(known)
         trainer = Trainer(self.config, Stream(self.data, seed=self.config.seed), device=self.device)
         # A state lands before the note of it: until that has landed too, the one before counts.
         checkpoints = Checkpoints(self.folder / "checkpoints", keep=2)
@@ -168,7 +177,7 @@ class Run:
                 checkpoints.save(trainer.state(), trainer.nimg)
                 self._write("progress.json", {"curve": curve, "spent": spent})
         advance(round(self.budget.whole) - told)
-        figures = {} if broken else self._figures(trainer)
+        figures = {} if broken else self._figures(self._average(trainer))
         if not broken:
             curve.append(self._point(trainer, spent, figures))
         result = {
@@ -179,6 +188,16 @@ class Run:
             "curve": curve,
         }
         self._keep_generator(trainer)
+        self._write(RESULT, result)
+        return result
+
+    def _measure_again(self, known: dict[str, Any]) -> dict[str, Any]:
+        """Measure the kept generator of a finished run whose figures are outdated."""
+        result = {name: value for name, value in known.items() if name != "outdated"}
+        if not known["broken"]:
+            figures = self._figures(read_model(self.folder))
+            result["figures"] = figures
+            result["curve"][-1]["swd"] = figures.get("swd", {}).get("mean")
         self._write(RESULT, result)
         return result
 
@@ -204,8 +223,10 @@ class Run:
         wait_for(self.device)
         return time.perf_counter()
 
-    def _fakes(self, trainer: Trainer) -> ModelImages:
-        model = ModelFile(generator=trainer.average, class_counts=trainer.class_counts)
+    def _average(self, trainer: Trainer) -> ModelFile:
+        return ModelFile(generator=trainer.average, class_counts=trainer.class_counts)
+
+    def _fakes(self, model: ModelFile) -> ModelImages:
         return ModelImages("average", model, self.measuring.images, seed=0)
 
     def _point(
@@ -219,17 +240,18 @@ class Run:
         elif size >= COARSEST:
             report = measure(
                 self._reals.at(size),
-                self._fakes(trainer),
+                self._fakes(self._average(trainer)),
                 names=["swd"],
                 count=self.measuring.images,
+                mirror=self.config.mirror,
                 baseline=False,
             )
             mean = report.fakes.values["swd"]["mean"]
         return {"nimg": trainer.nimg, "spent": spent, "size": size, "swd": mean}
 
-    def _figures(self, trainer: Trainer) -> dict[str, Any]:
+    def _figures(self, model: ModelFile) -> dict[str, Any]:
         """Measure everything, at the level where the run ended."""
-        fakes = self._fakes(trainer)
+        fakes = self._fakes(model)
         size = fakes.resolution
         names = ["ms-ssim"]
         if size >= COARSEST:
@@ -242,6 +264,7 @@ class Run:
             names=names,
             count=self.measuring.images,
             detector=self.measuring.detector,
+            mirror=self.config.mirror,
             baseline=False,
         )
         figures = report.fakes.values | {"size": size}
@@ -277,17 +300,25 @@ class Run:
             )
 
     def _read(self, path: Path) -> dict[str, Any] | None:
-        """Read what an earlier start has written of this very run."""
+        """Read what an earlier start has written of this very run.
+
+        Figures of a mirrored training that were measured against photographs as they are, which
+        earlier versions did, are taken out, and the values are marked as outdated.
+        """
         if not path.is_file():
             return None
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             conditions = values.pop("conditions")
-        except (ValueError, KeyError, AttributeError):
+            expected = json.loads(json.dumps(self.conditions))
+            if _MIRRORED in expected and _MIRRORED not in conditions:
+                conditions[_MIRRORED] = True
+                curve = [point | {"swd": None} for point in values["curve"]]
+                values |= {"outdated": True, "curve": curve}
+        except (ValueError, KeyError, AttributeError, TypeError):
             raise ProganError(
                 f"{path} is damaged: remove {self.folder} to train it again"
             ) from None
-        expected = json.loads(json.dumps(self.conditions))
         if conditions != expected:
             raise ProganError(
                 f"{self.folder} holds a run of other settings "

@@ -11,6 +11,8 @@ from tools.metrics.registry import METRICS
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 """Variant -> what `Run.finish` gave, a seed each."""
+PHOTOGRAPHS, AS_THEY_ARE = "photographs", "photographs as they are"
+"""Names of the rows of the photographs' own figures; the second where variants differ."""
 
 
 def summary(results: Results) -> dict[str, dict[str, Any]]:
@@ -45,12 +47,25 @@ def _spread(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": statistics.mean(values), "deviation": deviation}
 
 
-def markdown(results: Results, baseline: Mapping[str, Any] | None, facts: Sequence[str]) -> str:
+def compared_with(mirrored: Mapping[str, bool]) -> str:
+    """Return what variants were compared with; by variant, whether training mirrored."""
+    kinds = set(mirrored.values())
+    if len(kinds) > 1:
+        return "photographs mirrored as in each training"
+    return "photographs, half mirrored at random" if kinds == {True} else "photographs as they are"
+
+
+def markdown(
+    results: Results, baselines: Mapping[str, Mapping[str, Any]], facts: Sequence[str]
+) -> str:
     """Write the table, a variant a row, the best mean swd first.
+
+    Below follow those without swd, the ms-ssim that is nearest to the photographs' first.
 
     Args:
         results: of all runs.
-        baseline: the photographs' own figures; None where there are too few photographs.
+        baselines: the photographs' own figures, by the name of the row; none where there are too
+            few photographs.
         facts: sentences that make the figures comparable, for below.
     """
     rows = summary(results)
@@ -60,27 +75,34 @@ def markdown(results: Results, baseline: Mapping[str, Any] | None, facts: Sequen
         "| variant | runs | kimg | " + " | ".join(heads) + " |",
         "|---|---:|---:|" + "---:|" * len(names),
     ]
-    for variant, row in sorted(rows.items(), key=lambda item: _rank(item[1])):
+    variety = next((each.get("ms-ssim") for each in baselines.values()), None)
+    for variant, row in sorted(rows.items(), key=lambda item: _rank(item[1], variety)):
         runs = f"{row['runs']}" + (f" ({row['broken']} broke down)" if row["broken"] else "")
         cells = [_cell(row["figures"].get(name)) for name in names]
         lines.append(f"| {variant} | {runs} | {row['kimg']:.1f} | " + " | ".join(cells) + " |")
-    if baseline is not None:
+    for row_name, baseline in baselines.items():
         own = flat(dict(baseline))
         cells = [f"{own[name]:.3g}" if own.get(name) is not None else "–" for name in names]
-        lines.append("| *photographs* | – | – | " + " | ".join(cells) + " |")
+        lines.append(f"| *{row_name}* | – | – | " + " | ".join(cells) + " |")
+    signs = ["↓ lower is better", "↑ higher is better", "≈ best as the photographs' own"]
+    meant = [sign for sign in signs if any(head.endswith(sign[0]) for head in heads)]
+    facts = [*facts, *([", ".join(meant)] if meant else [])]
     return "\n".join([*lines, "", *(f"- {fact}" for fact in facts)]) + "\n"
 
 
-def _rank(row: Mapping[str, Any]) -> float:
-    figures = row["figures"].get("swd mean") or row["figures"].get("ms-ssim")
-    return float("inf") if figures is None else float(figures["mean"])
+def _rank(row: Mapping[str, Any], variety: float | None) -> tuple[int, float]:
+    """Return where a row stands: by swd, else by how near its ms-ssim is to the photographs'."""
+    distance, similarity = (row["figures"].get(name) for name in ("swd mean", "ms-ssim"))
+    if distance is not None:
+        return 0, float(distance["mean"])
+    if similarity is not None and variety is not None:
+        return 1, abs(float(similarity["mean"]) - variety)
+    return 2, 0.0
 
 
 def _arrow(name: str) -> str:
     metric = METRICS.get(name.split()[0])
-    if metric is None:
-        return ""
-    return "↓" if metric.better == "lower" else "↑"
+    return "" if metric is None else metric.sign
 
 
 def _cell(figure: Mapping[str, float | None] | None) -> str:
@@ -90,7 +112,9 @@ def _cell(figure: Mapping[str, float | None] | None) -> str:
     return f"{mean:.3g}" + ("" if deviation is None else f" ± {deviation:.1g}")
 
 
-def plot(results: Results, budget: Budget, resolution: int, path: Path) -> None:
+def plot(
+    results: Results, budget: Budget, resolution: int, path: Path, *, mirrored: Mapping[str, bool]
+) -> None:
     """Draw mean swd at full size over the budget: a line a variant, a thin one each seed.
 
     Args:
@@ -99,6 +123,7 @@ def plot(results: Results, budget: Budget, resolution: int, path: Path) -> None:
         resolution: of the full size; measurements at smaller sizes are over other levels, and are
             left out.
         path: a PNG.
+        mirrored: by variant, whether its training mirrored photographs.
     """
     import matplotlib
 
@@ -121,7 +146,10 @@ def plot(results: Results, budget: Budget, resolution: int, path: Path) -> None:
         if middle:
             panel.plot(*zip(*middle, strict=True), color=f"C{number % 10}", marker="o", label=name)
     panel.set_xlabel(unit)
-    panel.set_ylabel(f"mean swd at {resolution}×{resolution} (lower is better)")
+    panel.set_ylabel(
+        f"mean swd at {resolution}×{resolution} (lower is better)\n"
+        f"against {compared_with(mirrored)}"
+    )
     panel.set_yscale("log")
     panel.grid(alpha=0.3, which="both")
     if panel.get_legend_handles_labels()[0]:

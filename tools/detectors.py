@@ -60,6 +60,10 @@ class Detector(Protocol):
     sha256: str
     """Hash of what it computes with."""
 
+    def check(self, resolution: int, channels: int) -> None:
+        """Raise DatasetError unless it sees images of this size and number of channels."""
+        ...
+
     def features(self, images: Pixels) -> Features:
         """Give the features of images, uint8 [N, H, W, C] -> float32 [N, D]."""
         ...
@@ -122,6 +126,10 @@ class ScriptDetector:
             reason = str(error).strip().splitlines()[0].partition(". ")[0].rstrip(".")
             raise DatasetError(f"{path} is not a TorchScript file ({reason}).") from None
         self._call: tuple[dict[str, Any], torch.dtype] | None = None
+
+    def check(self, resolution: int, channels: int) -> None:
+        """Raise DatasetError unless it sees images of this size: run it on two black ones."""
+        self._some(np.zeros((2, resolution, resolution, channels), np.uint8))
 
     def features(self, images: Pixels) -> Features:
         """Give the features of images, uint8 [N, H, W, C] -> float32 [N, D]."""
@@ -186,19 +194,24 @@ class CriticDetector:
         """Height and width of the images that it judges, in pixels."""
         return int(2**self._critic.level)
 
+    def check(self, resolution: int, channels: int) -> None:
+        """Raise DatasetError if images are smaller than the critic's, or have other channels."""
+        size = self.side
+        if resolution < size or channels != self._critic.num_channels:
+            raise DatasetError(
+                f"{self.name} judges images of {size}×{size} pixels and "
+                f"{self._critic.num_channels} channels, not of {resolution}×{resolution} and "
+                f"{channels}."
+            )
+
     def features(self, images: Pixels) -> Features:
         """Give the features of images, uint8 [N, H, W, C] -> float32 [N, D].
 
         Raises:
             DatasetError: the images are smaller than the critic's, or have other channels.
         """
+        self.check(images.shape[1], images.shape[3])
         size = self.side
-        if images.shape[1] < size or images.shape[3] != self._critic.num_channels:
-            raise DatasetError(
-                f"{self.name} judges images of {size}×{size} pixels and "
-                f"{self._critic.num_channels} channels, not of {images.shape[1]}×"
-                f"{images.shape[2]} and {images.shape[3]}."
-            )
         small = np.stack([fit(image, size) for image in images])
         found = []
         for start in range(0, len(small), _IMAGES_AT_ONCE):

@@ -59,6 +59,8 @@ class Images(ABC):
         resolution: height and width in pixels.
         channels: 3 (colour) or 1 (grey).
         details: what else must be known to make the same pictures again; JSON values.
+        mirrored_in_training: of a model's, whether its training mirrored photographs; None where
+            that is not known.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Images(ABC):
     resolution: int
     channels: int
     details: dict[str, str | int]
+    mirrored_in_training: bool | None = None
 
     @abstractmethod
     def name_of(self, number: int) -> str:
@@ -75,6 +78,10 @@ class Images(ABC):
     @abstractmethod
     def read(self, numbers: Sequence[int]) -> Batch:
         """Read some pictures; those that cannot be used are left out."""
+
+    def holds(self, resolution: int) -> bool:
+        """Check whether the pictures are there at a size, so that none has to be resized."""
+        return resolution == self.resolution
 
     def at(self, resolution: int) -> "Images":
         """Give the same pictures at another size."""
@@ -112,9 +119,13 @@ class DatasetImages(Images):
         self.resolution, self.channels = resolution, dataset.channels
         self.details = {"split": split, "fingerprint": dataset.fingerprint}
 
+    def holds(self, resolution: int) -> bool:
+        """Check whether the dataset has a level of that size."""
+        return resolution in [2**level for level in self.dataset.levels]
+
     def at(self, resolution: int) -> Images:
         """Give the same pictures at another size: another level, where there is one."""
-        if resolution in [2**level for level in self.dataset.levels]:
+        if self.holds(resolution):
             return DatasetImages(self.name, self.dataset, self.split, resolution)
         return super().at(resolution)
 
@@ -144,6 +155,9 @@ class ModelImages(Images):
         self.details = {"seed": seed}
         if "nimg" in model.trained:
             self.details["nimg"] = model.trained["nimg"]
+        config = model.trained.get("config")
+        mirror = config.get("mirror") if isinstance(config, dict) else None
+        self.mirrored_in_training = mirror if isinstance(mirror, bool) else None
 
     def name_of(self, number: int) -> str:
         """Name the picture's seed and, if there are classes, its class."""
@@ -308,6 +322,7 @@ class Resized(Images):
         self.name, self.kind, self.count = images.name, images.kind, images.count
         self.resolution, self.channels = resolution, images.channels
         self.details = images.details | {"resized_from": images.resolution}
+        self.mirrored_in_training = images.mirrored_in_training
 
     def name_of(self, number: int) -> str:
         """Say what the picture is called."""

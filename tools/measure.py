@@ -11,8 +11,10 @@ from datasets.errors import DatasetError
 from tools import feature_cache
 from tools.detectors import Detector
 from tools.images import Batch, Images
-from tools.metrics import registry
+from tools.metrics import inputs, registry
 from tools.metrics.measurement import Measurement, Results, SideName
+from tools.metrics.swd import divisible, has_levels
+from tools.mirroring import Mirrored
 
 # More reals than this are not measured unless asked for: what published FIDs use at most.
 MOST_IMAGES = 50_000
@@ -28,7 +30,7 @@ class Report:
             with half as many images; None where there are too few.
         images: used on each side.
         skipped: pictures of either side that could not be read.
-        conditions: resolution, seed, resize filter, sides, detector; JSON values.
+        conditions: resolution, seed, whether reals were mirrored, sides, detector; JSON values.
     """
 
     fakes: Results
@@ -62,6 +64,60 @@ def common_count(reals: Images, wanted: int | None) -> int:
     return min(reals.count, wanted or MOST_IMAGES)
 
 
+def matched(reals: Images, fakes: Images) -> tuple[Images, Images]:
+    """Take both sides at one size, where one of them holds its images at the other's size.
+
+    A dataset holds all its levels. Nothing is resized: what differs still is left as it is.
+    """
+    if reals.holds(fakes.resolution):
+        return reals.at(fakes.resolution), fakes
+    if fakes.holds(reals.resolution):
+        return reals, fakes.at(reals.resolution)
+    return reals, fakes
+
+
+def measurable(
+    names: Sequence[str], resolution: int, channels: int, detector: Detector | None
+) -> list[str]:
+    """Choose the metrics that can measure images of this size.
+
+    Args:
+        names: metrics, of `registry.METRICS`.
+        resolution: height and width in pixels.
+        channels: 3 or 1.
+        detector: sees the features, for metrics that look at those.
+    """
+    seen = detector is not None
+    if detector is not None and registry.need_features(names):
+        try:
+            detector.check(resolution, channels)
+        except DatasetError:
+            seen = False
+    return [
+        name
+        for name in names
+        if (seen or registry.METRICS[name].looks_at == "images")
+        and (name != "swd" or has_levels(resolution))
+    ]
+
+
+def refuse(reals: Images, fakes: Images, names: Sequence[str], count: int) -> None:
+    """Raise DatasetError if these images cannot be compared, as far as is known without reading.
+
+    Args:
+        reals: real images.
+        fakes: generated images.
+        names: metrics, of `registry.METRICS`.
+        count: images of each side.
+    """
+    _refuse_differences(reals, fakes)
+    for metric in registry.chosen(names):
+        counts = min(reals.count, count), min(fakes.count, count)
+        inputs.at_least(metric.least_images, *counts, f"Measuring {metric.name}")
+    if "swd" in names:
+        divisible((reals.channels, reals.resolution, reals.resolution))
+
+
 def measure(
     reals: Images,
     fakes: Images,
@@ -70,6 +126,7 @@ def measure(
     count: int,
     seed: int = 0,
     detector: Detector | None = None,
+    mirror: bool = False,
     baseline: bool = True,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Report:
@@ -82,23 +139,23 @@ def measure(
         count: images of each side.
         seed: of all draws that the metrics make.
         detector: sees the features, for metrics that look at those.
+        mirror: whether to flip each real image left to right with probability ½, as training with
+            mirroring does; in the halves as well.
         baseline: whether to measure the two halves of the reals as well.
         advance: told of images that are done; there are 2 · count.
 
     Raises:
         DatasetError: sizes differ, there are too few images, or the detector fails.
     """
-    _refuse_differences(reals, fakes)
-    if registry.need_features(names) and detector is None:
-        raise DatasetError(
-            f"{', '.join(names)}: features are needed, so give --detector inception, critic:RUN or "
-            "a TorchScript file."
-        )
-    seen = detector if registry.need_features(names) else None
+    refuse(reals, fakes, names, count)
+    seen = _wanted(names, detector)
+    if seen is not None:
+        seen.check(reals.resolution, reals.channels)
+    if mirror:
+        reals = Mirrored(reals, seed)
     read = 0
     chosen = reals.sample(count, seed)
-    first_half = np.zeros(reals.count, np.bool_)
-    first_half[np.random.default_rng([seed, count]).permutation(chosen)[: count // 2]] = True
+    first_half = _first_half(reals, chosen, seed)
     with Measurement(names, seed=seed) as main, Measurement(names, seed=seed) as halves:
         known = _Known(reals, seen, count)
         for batch in reals.batches(chosen):
@@ -119,8 +176,65 @@ def measure(
             baseline=halves.results() if baseline and count >= 2 * main.least_images else None,
             images=count,
             skipped=2 * count - read,
-            conditions=_conditions(reals, fakes, seed, seen),
+            conditions=_conditions(reals, fakes, seed, seen) | {"mirrored": mirror},
         )
+
+
+def _wanted(names: Sequence[str], detector: Detector | None) -> Detector | None:
+    """Return the detector if some of the metrics look at features; DatasetError without one."""
+    if not registry.need_features(names):
+        return None
+    if detector is None:
+        raise DatasetError(
+            f"{', '.join(names)}: features are needed, so give --detector inception, critic:RUN or "
+            "a TorchScript file."
+        )
+    return detector
+
+
+def photographs(
+    reals: Images,
+    *,
+    names: Sequence[str],
+    count: int,
+    seed: int = 0,
+    detector: Detector | None = None,
+    mirror: bool = False,
+) -> Results | None:
+    """Measure two halves of real images against each other, as the baseline of `measure` is.
+
+    Args:
+        reals: real images.
+        names: metrics, of `registry.METRICS`.
+        count: images of both halves together.
+        seed: of all draws that the metrics make.
+        detector: sees the features, for metrics that look at those.
+        mirror: whether to flip each image left to right with probability ½.
+
+    Returns:
+        The metrics of one half against the other; None where there are too few images.
+    """
+    if mirror:
+        reals = Mirrored(reals, seed)
+    seen = _wanted(names, detector)
+    chosen = reals.sample(count, seed)
+    first_half = _first_half(reals, chosen, seed)
+    with Measurement(names, seed=seed) as halves:
+        if count < 2 * halves.least_images:
+            return None
+        known = _Known(reals, seen, count)
+        for batch in reals.batches(chosen):
+            _add_halves(halves, batch, known.features(batch), first_half[batch.numbers])
+        known.keep()
+        return halves.results()
+
+
+def _first_half(reals: Images, chosen: Sequence[int], seed: int) -> NDArray[np.bool_]:
+    """Draw which of the chosen images are the first half, bool [reals.count]."""
+    count = len(chosen)
+    found = np.zeros(reals.count, np.bool_)
+    found[np.random.default_rng([seed, count]).permutation(chosen)[: count // 2]] = True
+    return found
 
 
 def _refuse_differences(reals: Images, fakes: Images) -> None:

@@ -219,7 +219,15 @@ def _measured(model: ModelFile, sources: Sources) -> str:
         for name, value in logged.items()
         if name.startswith("metrics/")
     )
-    return f"While it was trained, {_at(model, logged)}:\n\n| metric | value |\n|---|---|\n{rows}"
+    return (
+        f"While it was trained, {_at(model, logged)}:\n\n| metric | value |\n|---|---|\n{rows}\n\n"
+        f"Measured against photographs {_mirrored(logged)}."
+    )
+
+
+def _mirrored(figures: Mapping[str, Any]) -> str:
+    """Return how the reals were; earlier versions, which do not say, never mirrored them."""
+    return "half mirrored at random" if figures.get("mirrored") is True else "as they are"
 
 
 def _of_metrics(model: ModelFile, path: Path) -> str:
@@ -247,8 +255,9 @@ def _of_metrics(model: ModelFile, path: Path) -> str:
         [
             f"Against {_plain(name)} ({_plain(reals.get('kind'))}, "
             f"fingerprint {_known(reals.get('fingerprint')) or UNKNOWN}), "
-            f"{_number(report.get('images')) or UNKNOWN} images of each side, {side or UNKNOWN} "
-            f"pixels, detector {_known(detector) or 'none'}:",
+            f"{_number(report.get('images')) or UNKNOWN} images of each side, the real "
+            f"ones {_mirrored(report)}, {side or UNKNOWN} pixels, detector "
+            f"{_known(detector) or 'none'}:",
             "",
             "| metric | value | ± |",
             "|---|---|---|",

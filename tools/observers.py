@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from datasets.progress import progress
 from datasets.pyramid import Dataset
 from progan.checkpoint import Checkpoints
+from progan.config import Config
 from progan.devices import forget_peak
 from progan.estimate import measure
 from progan.run_record import read_record
@@ -22,7 +23,7 @@ from tools.divergence import Judge
 from tools.event_files import EventWriter
 from tools.going_back import go_back
 from tools.images import DatasetImages, Images, Split
-from tools.measuring import Measuring
+from tools.measuring import Measuring, refuse_too_few
 from tools.memorization.observer import MemorizationWatch
 from tools.watching import Samples, Saving, Ticks
 
@@ -81,7 +82,7 @@ def bring_observers(
     seconds = known[0] if known else _measured_speeds(trainer)
     saver = saving(data, run, checkpoints, pace)
     return [
-        *_measuring(data, run, trainer.device, writer, pace, saver),
+        *_measuring(data, run, trainer, writer, pace, saver),
         Ticks(
             run,
             seconds=pace.tick_seconds,
@@ -154,10 +155,34 @@ def saving(data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace) -> Sa
     )
 
 
+def refuse_unmeasurable(pace: Pace, data: Dataset, config: Config, device: torch.device) -> None:
+    """Refuse metrics that a run could not measure, before anything of it is written.
+
+    Raises:
+        DatasetError: there are too few training photographs or images for a metric, the detector
+            cannot be had, or cannot see images of the run's full size. (Levels may be too small.)
+    """
+    if not pace.metrics:
+        return
+    refuse_too_few(_sides(data)["train"], pace.metrics, pace.metric_images)
+    if pace.detector is not None:
+        detector = open_detector(pace.detector, device, trust=pace.trust)
+        detector.check(config.resolution, data.channels)
+
+
+def _sides(data: Dataset) -> dict[str, Images]:
+    splits: tuple[Split, ...] = ("train", "held-out")
+    return {
+        split: DatasetImages(str(data.path), data, split, data.resolution)
+        for split in splits
+        if len(data.rows(split))
+    }
+
+
 def _measuring(
     data: Dataset,
     run: Path,
-    device: torch.device,
+    trainer: Trainer,
     writer: SummaryWriter,
     pace: Pace,
     saver: Saving,
@@ -177,23 +202,17 @@ def _measuring(
         )
     if not pace.metrics:
         return observers
-    splits: tuple[Split, ...] = ("train", "held-out")
-    sides: dict[str, Images] = {
-        split: DatasetImages(str(data.path), data, split, data.resolution)
-        for split in splits
-        if len(data.rows(split))
-    }
     observers.append(
         Measuring(
             run,
-            sides,
+            _sides(data),
             names=pace.metrics,
             every_kimg=pace.metric_kimg,
             count=pace.metric_images,
             writer=writer,
             detector=None
             if pace.detector is None
-            else open_detector(pace.detector, device, trust=pace.trust),
+            else open_detector(pace.detector, trainer.device, trust=pace.trust),
         )
     )
     return observers

@@ -16,7 +16,7 @@ from progan.training import Trainer
 from tests.progan.making import one_thread as one_thread
 from tests.tools.conftest import Tool
 from tests.tools.making import names
-from tools import ablation
+from tools import ablation, ablation_table
 from tools.ablate import read_variant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -181,6 +181,84 @@ def test_a_variant_that_breaks_down_is_told_and_the_others_are_measured(
     assert whole["summary"]["bad"]["broken"] == 1 and not whole["summary"]["bad"]["figures"]
     assert "20 steps in a row" in whole["runs"]["bad"][0]["broken"]
     assert "| bad | 1 (1 broke down) |" in Path("out/table.md").read_text()
+
+
+def test_each_variant_is_compared_with_photographs_as_its_training_saw_them(
+    tool: Tool, faces: Dataset
+) -> None:
+    words = ("ablate", faces.path, "out", "--seeds", "0", "--kimg", "0.16", "--images", "16",
+             "--points", "2", "--variant", f"turned:{TINY}")  # fmt: skip
+    assert tool(*words).status == 0
+    alone = json.loads(Path("out/table.json").read_text())
+    assert alone["mirrored"] == {"turned": True} and "photographs as they are" not in alone
+    assert "compared with photographs, half mirrored at random" in Path("out/table.md").read_text()
+    ended = tool(*words, "--variant", f"plain:{TINY},mirror=false")
+    assert ended.status == 0, ended.err
+    whole = json.loads(Path("out/table.json").read_text())
+    assert whole["mirrored"] == {"turned": True, "plain": False}
+    table = Path("out/table.md").read_text()
+    assert "but plain, trained without mirroring, with photographs as they are" in table
+    assert whole["photographs"] == alone["photographs"] != whole["photographs as they are"]
+    assert "| *photographs* |" in table and "| *photographs as they are* |" in table
+    for name, mirror in whole["mirrored"].items():
+        # What the command on its own model says, which knows how it was trained.
+        ended = tool("metrics", faces.path, f"out/runs/{name}-seed0/generator.safetensors",
+                     "--images", "16", "--json", "o.json", "--overwrite")  # fmt: skip
+        assert ended.status == 0, ended.err
+        said = json.loads(Path("o.json").read_text())
+        assert said["mirrored"] is mirror
+        (run,) = whole["runs"][name]
+        assert said["metrics"]["swd"] == pytest.approx(run["figures"]["swd"])
+        assert run["curve"][-1]["swd"] == run["figures"]["swd"]["mean"]
+
+
+def test_figures_of_an_earlier_version_are_measured_again_against_mirrored_photographs(
+    tool: Tool, faces: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("ablate", faces.path, "out", "--seeds", "0", "--kimg", "0.2", "--images", "16",
+             "--points", "4", "--variant", f"turned:{TINY}",
+             "--variant", f"plain:{TINY},mirror=false")  # fmt: skip
+    assert tool(*words).status == 0
+    before = json.loads(Path("out/table.json").read_text())
+    for name in before["runs"]:
+        path = Path(f"out/runs/{name}-seed0/result.json")
+        old = json.loads(path.read_text())
+        old["conditions"].pop("mirrored", None)
+        old["figures"]["swd"] = {"16": 99.0, "mean": 99.0}
+        for point in old["curve"]:
+            point["swd"] = 99.0
+        path.write_text(json.dumps(old))
+    monkeypatch.setattr(Trainer, "round", lambda trainer: pytest.fail("trained again"))
+    ended = tool(*words)
+    assert ended.status == 0, ended.err
+    after = json.loads(Path("out/table.json").read_text())
+    assert after["runs"]["plain"][0]["figures"]["swd"]["mean"] == 99  # whose figures still hold
+    (run,), (known,) = after["runs"]["turned"], before["runs"]["turned"]
+    assert run["figures"] == known["figures"] and "outdated" not in run
+    # Of the generators on the way nothing is left to measure.
+    assert [point["swd"] for point in run["curve"]] == [None] * 3 + [known["curve"][-1]["swd"]]
+    assert tool(*words).status == 0  # and now it is finished
+    assert json.loads(Path("out/table.json").read_text()) == after
+
+
+def test_without_swd_the_variant_stands_first_that_is_as_varied_as_the_photographs() -> None:
+    def run(**figures: object) -> list[dict[str, Any]]:
+        return [{"broken": None, "nimg": 1000, "figures": figures, "curve": []}]
+
+    results = {
+        "noise": run(**{"ms-ssim": 0.05}),
+        "alike": run(**{"ms-ssim": 0.42}),
+        "right": run(**{"ms-ssim": 0.27}),
+        "patches": run(swd={"16": 40.0, "mean": 40.0}, **{"ms-ssim": 0.9}),
+        "broken": [{"broken": "at once", "nimg": 0, "figures": {}, "curve": []}],
+    }
+    text = ablation_table.markdown(results, {"photographs": {"ms-ssim": 0.25}}, ["a fact"])
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    expected = ["patches", "right", "alike", "noise", "broken", "*photographs*"]
+    assert rows[1:] == expected  # .02 from the photographs', .17 above, .2 below
+    head = text.splitlines()[0]
+    assert "| ms-ssim ≈ |" in head and "| swd mean ↓ |" in head
+    assert "- ↓ lower is better, ≈ best as the photographs' own" in text
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from datasets.errors import DatasetError
 from progan.checkpoint import Checkpoints
 from progan.errors import ProganError
+from progan.runs import read_critic
 from progan.training import Trainer
 from tests.progan.making import Patterns, small_config
 from tests.tools.making import Pixels
@@ -123,6 +124,14 @@ def test_a_program_that_is_not_known_is_not_even_opened(
             with pytest.raises(DatasetError, match=r"is a program, .* give --trust"):
                 find(**options)
     assert find(trust=True)
+    # A well-known name makes no file well known.
+    for name in detectors.KNOWN_SHA256.values():
+        disguised = tmp_path / name
+        disguised.write_bytes(Path(path).read_bytes())
+        with monkeypatch.context() as patches:
+            patches.setattr("torch.jit.load", loaded)
+            with pytest.raises(DatasetError, match=r"is a program, .* give --trust"):
+                open_detector(str(disguised), CPU)
     # Those that everybody knows are opened.
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     monkeypatch.setitem(detectors.KNOWN_SHA256, digest, "d.pt")
@@ -176,6 +185,28 @@ def test_a_runs_critic_sees_each_image_by_itself(run: Path) -> None:
     assert found.std(axis=0).max() > 0
     small = images.reshape(70, 8, 2, 8, 2, 3).mean(axis=(2, 4)).round().astype(np.uint8)
     np.testing.assert_allclose(detector.features(small), found, rtol=1e-4, atol=1e-6)
+
+
+def test_a_runs_critic_sees_grey_levels_as_its_training_did(run: Path) -> None:
+    detector, critic = open_detector(f"critic:{run}", CPU), read_critic(run)
+    pixels = noise(3, 8, 8, 3)
+    pixels[0], pixels[1] = 0, 255
+    # Training's images go from -1, black, to 1, white.
+    images = np.interp(np.moveaxis(pixels, 3, 1), [0, 255], [-1, 1]).astype(np.float32)
+    with torch.no_grad():
+        maps = critic.activations(torch.from_numpy(images))
+    expected = np.concatenate([m.numpy().astype(float).mean(axis=(2, 3)) for m in maps], axis=1)
+    found = detector.features(pixels)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    # The first of them by hand: of an even picture, a leaky sum of weights.
+    layer = critic.from_rgb[str(critic.level)]
+    tensors, _ = Checkpoints(run / "checkpoints").newest() or ({}, 0)
+    weight = tensors[f"critic.from_rgb.{critic.level}.weight"].double().numpy()[:, :, 0, 0]
+    bias = tensors[f"critic.from_rgb.{critic.level}.bias"].double().numpy()
+    for row, value in ((0, -1.0), (1, 1.0)):
+        sums = layer.scale * weight.sum(axis=1) * value + bias
+        by_hand = np.where(sums > 0, sums, 0.2 * sums)
+        np.testing.assert_allclose(found[row, : len(by_hand)], by_hand, rtol=1e-4, atol=1e-5)
 
 
 def test_another_state_of_the_critic_is_another_detector(run: Path) -> None:

@@ -266,6 +266,9 @@ def test_figures_of_files(tmp_path: Path, mid_fade: Generator) -> None:
     assert "| swd 16 | 12.5 | 0.5 |" in said and "| swd mean | 13.25 | – |" in said
     assert "1,000 images of each side" in said and "Against faces (dataset" in said
     assert "detector critic:run:" in said and "anna" not in said
+    assert "the real ones as they are, " in said
+    path.write_text(json.dumps(report | {"mirrored": True}))
+    assert "the real ones half mirrored at random, " in card(tmp_path, metrics=path)
     path.write_text(json.dumps({"history": [report | {"kimg": 30.0}, report | {"kimg": 60.0}]}))
     assert "| swd mean | 13.25 | – |" in card(tmp_path, metrics=path)
     summary = {"sentence": "Of 9 images, 0 are copies.", "doubts": ["Few photographs."]}
@@ -285,6 +288,12 @@ def test_figures_of_the_runs_own_log(tmp_path: Path, mid_fade: Generator) -> Non
     (tmp_path / "log.jsonl").write_text(text)
     said = card(tmp_path, run=tmp_path)
     assert "While it was trained, at its end:" in said and "| swd/train/mean | 15 |" in said
+    assert "Measured against photographs as they are." in said
+    lines[1]["mirrored"] = True
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    said = card(tmp_path, run=tmp_path)
+    assert "Measured against photographs half mirrored at random." in said
+    assert "| mirrored |" not in said
     assert "after 50.0 thousand images (not the exported state): 1.0% of its images" in said
 
 

@@ -13,15 +13,18 @@ from torch import Tensor, nn
 
 from datasets.errors import DatasetError
 from datasets.pyramid import Dataset
-from progan.checkpoint import Checkpoints
+from progan.checkpoint import Checkpoints, read_model
+from progan.latents import latents_of_seeds
 from progan.training import Trainer, train
 from tests.progan.making import Patterns, small_config
 from tests.tools.conftest import Tool
 from tests.tools.making import Pixels, write_model, write_pixels
 from tools import feature_cache
 from tools import images as opening
-from tools.images import ArrayImages
-from tools.measure import measure
+from tools.detectors import Detector, open_detector
+from tools.drawing import draw
+from tools.images import ArrayImages, DatasetImages, Images
+from tools.measure import measure, photographs
 from tools.metrics.fid import fid
 from tools.metrics.ms_ssim import ms_ssim
 from tools.metrics.swd import swd
@@ -103,6 +106,7 @@ def test_ms_ssim_is_the_mean_over_pairs(tool: Tool, tmp_path: Path) -> None:
     assert ended.status == 0, ended.err
     value = json.loads((tmp_path / "o.json").read_text())["metrics"]["ms-ssim"]
     assert value == pytest.approx(float(ms_ssim(first(same[:1]), first(same[1:2]))[0])) == 1
+    assert ended.out.splitlines()[1].endswith("as the photographs'")
 
 
 def test_parts_do_not_matter(
@@ -133,6 +137,71 @@ def test_a_model_is_measured_against_its_dataset(
     again = tool("metrics", faces.path, "m.safetensors", "--json", "p.json")
     assert again.status == 0
     assert (tmp_path / "p.json").read_text() == (tmp_path / "o.json").read_text()
+
+
+def test_a_dataset_is_measured_at_the_level_that_fits(
+    tool: Tool, faces: Dataset, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "m.safetensors", resolution=8)
+    rows = faces.rows("train")
+    np.save(tmp_path / "level.npy", np.asarray(faces.level(3))[rows])
+    fakes = read_model(tmp_path / "m.safetensors")
+    made = draw(fakes.generator, latents_of_seeds(range(len(rows)), fakes.generator.latent_size))
+    np.save(tmp_path / "made.npy", made)
+
+    def figures(reals: object, fakes: str) -> dict[str, Any]:
+        words = ("--metric", "fid,ms-ssim", "--detector", tmp_path / "means.pt", "--trust",
+                 "--json", "o.json", "--overwrite")  # fmt: skip
+        ended = tool("metrics", reals, fakes, *words)
+        assert ended.status == 0, ended.err
+        assert "resolution:  8×8" in ended.out
+        found: dict[str, Any] = json.loads((tmp_path / "o.json").read_text())
+        assert found["resolution"] == 8 and "resized_from" not in found["reals"] | found["fakes"]
+        return found
+
+    torch.jit.script(Means()).save(str(tmp_path / "means.pt"))  # type: ignore[no-untyped-call]
+    found = figures(faces.path, "m.safetensors")
+    # The features are means, so that the order of the images does not matter to fid.
+    assert found["metrics"]["fid"] == pytest.approx(
+        figures("level.npy", "made.npy")["metrics"]["fid"], rel=1e-3
+    )
+    turned = figures("made.npy", str(faces.path))["metrics"]
+    assert turned["fid"] == pytest.approx(found["metrics"]["fid"], rel=1e-3)
+    # What no level fits is not resized unless asked for.
+    np.save(tmp_path / "odd.npy", noise(40, 1, size=12))
+    ended = tool("metrics", faces.path, "odd.npy", "--metric", "ms-ssim")
+    assert (ended.status, "give --resize 12" in ended.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["--metric", "density", "--images", 5], 2, "--metric density needs --images 6 or more"),
+        (["--metric", "swd,density"], 1, "Measuring density needs at least 6 real images"),
+        (["--json", "reals.npy", "--metric", "swd"], 1, "reals.npy exists already"),
+        (["--json", "no/where.json", "--metric", "swd"], 1, "is not a folder; make it first"),
+        (["--metric", "swd", "--resize", 24], 1, "24×24 pixels cannot be divided into levels"),
+        (["--metric", "fid", "--detector", "none.pt"], 1, "there is no detector none.pt"),
+        (["--metric", "fid", "--detector", "odd.pt", "--trust"], 1,
+         "odd.pt cannot be used as a detector"),
+    ],
+)  # fmt: skip
+def test_what_is_known_at_once_is_said_before_any_picture_is_read(
+    tool: Tool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[object],
+    status: int,
+    sentence: str,
+) -> None:
+    write_arrays(tmp_path, noise(5, 1), noise(5, 2))
+    torch.jit.script(nn.Linear(7, 2)).save(str(tmp_path / "odd.pt"))  # type: ignore[no-untyped-call]
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(ArrayImages, "read", lambda *_: pytest.fail("a picture was read"))
+    given = () if "--detector" in words else ("--detector", "odd.pt", "--trust")
+    ended = tool("metrics", "reals.npy", "fakes.npy", *words, *given)
+    assert (ended.status, sentence in ended.err) == (status, True), ended.err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_pictures_that_cannot_be_read_are_counted(tool: Tool, tmp_path: Path) -> None:
@@ -186,6 +255,54 @@ def test_features_of_a_dataset_are_kept_and_a_broken_entry_is_made_anew(
     assert sum(seen) == 2 * count
 
 
+class Corner(nn.Module):
+    """The colour of the first pixel, times a factor: another feature at every size."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, 0, 0].float() * self.factor
+
+
+def test_kept_features_are_only_those_of_the_same_images_and_the_same_detector(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_pixels(tmp_path / "data", noise(40, 4))
+    reals = DatasetImages("data", data, "train", 16)
+    fakes = ArrayImages("fakes", noise(40, 2))
+
+    def written(factor: float) -> Detector:
+        path = tmp_path / "d.pt"  # always of one name
+        torch.jit.script(Corner(factor)).save(str(path))  # type: ignore[no-untyped-call]
+        return open_detector(str(path), torch.device("cpu"), trust=True)
+
+    asked: list[tuple[Images, int, Detector, bool]] = [
+        (reals, 20, written(1), False),
+        (reals, 20, written(2), False),
+        (reals.at(8), 20, written(1), False),
+        (reals, 10, written(1), False),
+        (DatasetImages("data", data, "held-out", 16), 10, written(1), False),
+        (reals, 20, written(1), True),
+    ]
+
+    def figures(first: Images, count: int, judge: Detector, mirror: bool) -> Any:
+        second = fakes.at(first.resolution)
+        report = measure(first, second, names=["fid"], count=count, detector=judge, mirror=mirror)
+        return report.fakes.values["fid"]
+
+    fresh = []
+    for number, each in enumerate(asked):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"empty{number}"))
+        fresh.append(figures(*each))
+    assert len(set(fresh)) == len(asked)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "shared"))
+    for _ in range(2):
+        assert [figures(*each) for each in asked] == fresh
+    assert len(list((tmp_path / "shared/progan/features").iterdir())) == len(asked)
+
+
 def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +349,27 @@ def test_the_history_of_a_run(tool: Tool, run: Path, tmp_path: Path) -> None:
     assert all("ms-ssim" in entry["metrics"] for entry in entries)
     with Image.open(run / "metrics.png") as picture:
         assert picture.size[0] > 500
-    assert ended.out.count("\n") == 20
+    # Each figure has its uncertainty, and beside it what the photographs have at that level.
+    data = Dataset.open(tmp_path / "data")
+    reals = DatasetImages("data", data, "train", 16)
+    for level, names in ((2, ["ms-ssim"]), (4, ["swd", "ms-ssim"])):
+        entry = next(entry for entry in entries if entry["level"] == level)
+        own = photographs(reals.at(2**level), names=names, count=18, mirror=True)
+        assert own is not None and entry["baseline"] == {
+            "metrics": own.values, "uncertainties": own.uncertainties, "images": 9,
+        }  # fmt: skip
+    last, lines = entries[-1], ended.out.splitlines()
+    value, error = last["metrics"]["ms-ssim"], last["uncertainties"]["ms-ssim"]
+    (line,) = [line for line in lines if line.split()[:2] == ["0.3", "4"] and "–" not in line][-1:]
+    assert line.endswith(f"{value:.4g} ± {error:.2g}")
+    (row,) = [line for line in lines if line.split()[:2] == ["photographs", "4"]]
+    own_value, own_error = (
+        last["baseline"][kind]["ms-ssim"] for kind in ("metrics", "uncertainties")
+    )
+    assert row.endswith(f"{own_value:.4g} ± {own_error:.2g}")
+    assert "better:       swd lower, ms-ssim as the photographs'" in lines
+    # A heading, a line a checkpoint and one a level; then what makes the figures comparable.
+    assert ended.out.count("\n") == 1 + 18 + 3 + 6
     damaged = tmp_path / "damaged"
     shutil.copytree(run, damaged)
     for path in Checkpoints(damaged / "checkpoints").all()[1:]:
@@ -240,7 +377,7 @@ def test_the_history_of_a_run(tool: Tool, run: Path, tmp_path: Path) -> None:
     words = ("--plot", "curve.png", "--metric", "ms-ssim")
     other = tool("metrics", "--history", damaged, *words)
     assert other.status == 0, other.err
-    assert (other.out.count("\n"), other.err.count("It is left out.")) == (3, 17)
+    assert (other.out.count("\n"), other.err.count("It is left out.")) == (9, 17)
     assert (tmp_path / "curve.png").is_file()
 
 

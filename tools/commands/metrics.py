@@ -1,5 +1,6 @@
 """`python -m tools metrics`: how near fakes come to reals."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 )
 @click.option("--resize", type=click.IntRange(1, 1024), help="Bring all images to this size.")
 @options.value_range
+@click.option(
+    "--mirror/--no-mirror",
+    default=None,
+    help="Flip each real image left to right with probability ½, or not. By default as in the "
+    "training of the model that is measured; not for FAKES that are no model.",
+)
 @options.seed()
 @click.option("--detector", help="inception, critic:RUN, or a TorchScript file.")
 @options.trust
@@ -62,6 +69,7 @@ def metrics(
     split: Literal["train", "held-out"],
     resize: int | None,
     value_range: "ValueRange | None",
+    mirror: bool | None,
     seed: int,
     detector: str | None,
     trust: bool,
@@ -77,6 +85,7 @@ def metrics(
     or a run directory. With --history RUN, REALS is the run's own dataset unless one is given.
     """
     from tools import measure_command as work
+    from tools.measure_history import tell_history
     from tools.metrics.registry import chosen, need_features
 
     wanted = [metric.name for metric in chosen(name.strip() for name in names.split(","))]
@@ -88,18 +97,22 @@ def metrics(
         raise click.UsageError("Give REALS and FAKES, or --history RUN.")
     if plot is not None:
         options.refuse_other_pictures(plot, "--plot")
+    needed = max(metric.least_images for metric in chosen(wanted))
+    if count is not None and count < needed:
+        raise click.UsageError(f"--metric {names} needs --images {needed} or more.")
     where = options.find_device(device)
     asked = work.Asked(
         names=wanted,
         count=count,
         seed=seed,
-        detector=options.find_detector(detector, where, trust=trust),
+        mirror=mirror,
+        find_detector=partial(options.find_detector, detector, where, trust=trust),
         json_file=json_file,
         overwrite=overwrite,
         value_range=value_range,
     )
     if history is not None:
-        work.tell_history(history, reals, split, resize, plot, asked)
+        tell_history(history, reals, split, resize, plot, asked)
     else:
         assert reals is not None and fakes is not None
         work.tell(reals, fakes, split, resize, str(where), asked)

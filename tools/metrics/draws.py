@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     GROUPS = 103
     PAIRS = 104
     SUBSETS = 105
+    MIRROR = 106
 
 
 def checked(seed: int) -> int:

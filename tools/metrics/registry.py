@@ -17,15 +17,26 @@ class Metric:
         name: as users write it.
         looks_at: "images", or "features" of a detector.
         least_images: on each side, for there to be a figure.
-        better: whether a lower or a higher value is better.
+        better: whether a lower or a higher value is better; or "as reals" where a generator is best
+            whose value is the reals' own, since either side of it is a fault.
         summary: what it tells, in a few words.
     """
 
     name: str
     looks_at: Literal["images", "features"]
     least_images: int
-    better: Literal["lower", "higher"]
+    better: Literal["lower", "higher", "as reals"]
     summary: str
+
+    @property
+    def words(self) -> str:
+        """What is better, as one says it in a table or beside an axis."""
+        return "as the photographs'" if self.better == "as reals" else self.better
+
+    @property
+    def sign(self) -> str:
+        """The same as one sign: ↓, ↑, or ≈ for as near to the photographs' as may be."""
+        return {"lower": "↓", "higher": "↑", "as reals": "≈"}[self.better]
 
 
 METRICS = {
@@ -42,8 +53,8 @@ METRICS = {
             name="ms-ssim",
             looks_at="images",
             least_images=2,
-            better="lower",
-            summary="similarity of pairs of fakes: lower is more varied",
+            better="as reals",
+            summary="similarity of pairs of fakes: lower is more varied, noise the most",
         ),
         Metric(
             name="fid",
@@ -77,7 +88,7 @@ METRICS = {
             name="density",
             looks_at="features",
             least_images=6,
-            better="higher",
+            better="as reals",
             summary="how thickly reals surround the fakes",
         ),
         Metric(

@@ -151,7 +151,7 @@ class SlicedWasserstein:
     def _add(self, side: Side, images: "Array") -> None:
         found = inputs.as_images(images, self._shape)
         if self._shape is None:
-            self._shape = _divisible(found.shape[1:])
+            self._shape = divisible(found.shape[1:])
         if side not in self._gatherers:
             self._gatherers[side] = Gatherer(
                 side,
@@ -266,10 +266,15 @@ def _folded(
     return weights, shifts
 
 
-def _divisible(shape: tuple[int, ...]) -> tuple[int, ...]:
+def has_levels(resolution: int) -> bool:
+    """Check whether squares of so many pixels a side can be divided into levels."""
+    return resolution >= laplacian.COARSEST and not resolution & (resolution - 1)
+
+
+def divisible(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Insist on a shape [C, S, S] that can be divided into levels, and give it back."""
     _, height, width = shape
-    if height != width or width < laplacian.COARSEST or width & (width - 1):
+    if height != width or not has_levels(width):
         raise DatasetError(
             f"Images of {width}×{height} pixels cannot be divided into levels: swd needs squares "
             f"with a power of two as their side, and at least {laplacian.COARSEST} pixels."

@@ -109,6 +109,27 @@ def test_the_uncertainty_is_the_scatter_between_samples(
     assert 0.7 * spread < told < 2 * spread
 
 
+@pytest.mark.parametrize(("reals", "fakes"), [(50, 50), (200, 20), (20, 200)])
+def test_the_uncertainty_of_single_numbers_by_hand(reals: int, fakes: int) -> None:
+    # Of one number a feature the distance is (m - n)² + (s - t)². A further number x on the first
+    # side moves m by (x - m)/N and s by ((x - m)² - s²)/2sN, and so the distance by a mean over x.
+    numbers = np.random.default_rng(7)
+    first = numbers.normal(0, 1, (reals, 1)).astype(np.float32)
+    second = numbers.normal(0.4, 1.5, (fakes, 1)).astype(np.float32)
+    parts = []
+    for mine, yours in ((first, second), (second, first)):
+        x, y = mine[:, 0].astype(float), yours[:, 0].astype(float)
+        m, n, s, t = x.mean(), y.mean(), x.std(ddof=1), y.std(ddof=1)
+        pulls = 2 * (m - n) * (x - m) + 2 * (s - t) * (x - m) ** 2 / (2 * s)
+        parts.append(pulls.var(ddof=1) / len(x))
+        expected = (m - n) ** 2 + (s - t) ** 2
+    found = fid(first, second)
+    assert found.value == pytest.approx(expected, rel=1e-6)
+    # Both sides scatter, independently: neither alone would do.
+    assert found.uncertainty == pytest.approx(math.sqrt(sum(parts)), rel=1e-6)
+    assert min(parts) > 0.01 * max(parts)
+
+
 def test_two_images_a_side_are_needed() -> None:
     some = features(np.random.default_rng(5), 3, 4)
     with pytest.raises(DatasetError, match="at least 2 real images, and there is 1"):

@@ -53,6 +53,36 @@ def test_it_is_the_mean_over_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.uncertainty == pytest.approx(np.std(seen, ddof=1))
 
 
+def test_each_side_has_subsets_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = np.arange(40, dtype=np.float32)[:, None]
+    shared = []
+
+    def note(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+        shared.append(len({*first.ravel()} & {*second.ravel()}))
+        return 0.0
+
+    monkeypatch.setattr(module, "squared_discrepancy", note)
+    kid(same, same)
+    # Two independent halves share a quarter of all: 10 ± 1.6 in a subset.
+    assert 9 < np.mean(shared) < 11 and len(set(shared)) > 3
+
+
+def test_its_value_by_another_route() -> None:
+    numbers = np.random.default_rng(5)
+    sides = features(numbers, 7), features(numbers, 9) + np.float32(0.3)
+    values = []
+    for subset in range(100):
+        chosen = []
+        for number, side in enumerate(sides):
+            key = np.array([11, 105], np.uint64)
+            words = np.random.Philox(key=key, counter=[0, 0, subset, number]).random_raw(len(side))
+            chosen.append(side[np.argsort(words, kind="stable")[:3]])
+        values.append(by_definition(*chosen))
+    found = kid(*sides, seed=11)
+    assert found.value == pytest.approx(np.mean(values), rel=1e-9)
+    assert found.uncertainty == pytest.approx(np.std(values, ddof=1), rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("reals", "fakes", "size"),
     [

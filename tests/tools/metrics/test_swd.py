@@ -92,6 +92,19 @@ def test_little_room_for_projections_changes_nothing_but_rounding(
     assert swd(reals, fakes) == pytest.approx(usual, rel=1e-6)
 
 
+@pytest.mark.parametrize("length", [1, 49, 147])
+def test_directions_are_unit_vectors_that_favour_no_side(length: int) -> None:
+    found = directions(3, 16, length).astype(np.float64)
+    assert found.shape == (512, length)
+    np.testing.assert_allclose((found**2).sum(axis=1), 1, rtol=1e-6)
+    # Of 512 on the sphere, each coordinate has the mean 0 ± 1/√(512·length), its square 1/length.
+    assert np.abs(found.mean(axis=0)).max() < 5 / np.sqrt(512 * length)
+    assert (found**2).mean() == pytest.approx(1 / length, rel=1e-6)
+    if length > 1:
+        assert not np.array_equal(found, directions(4, 16, length))
+        assert not np.array_equal(found, directions(3, 32, length))
+
+
 def test_tensors_do_as_well() -> None:
     numbers = np.random.default_rng(3)
     reals, fakes = varied_images(numbers, 3, 16), varied_images(numbers, 3, 16)
