@@ -12,6 +12,7 @@ import click
 _QUIET_SECONDS = 2.0
 # Plain lines end up in log files: seldom enough to be read.
 _SECONDS_BETWEEN_LINES = 10.0
+_YEAR = 365.25 * 86400
 
 
 class Progress(Protocol):
@@ -48,12 +49,14 @@ def progress(label: str, *, total: int, unit: str, silent: bool = False) -> Iter
 
 
 def duration(seconds: float) -> str:
-    """Name a time span as people do: "14 s", "3 min 20 s", "2 h 5 min", "3 d 4 h".
+    """Name a time span as people do: "14 s", "3 min 20 s", "2 h 5 min", "3 d 4 h", "15 years".
 
     Args:
         seconds: the span, 0 or more.
     """
     whole = max(0, round(seconds))
+    if whole >= 2 * _YEAR:
+        return f"{round(whole / _YEAR)} years"
     for size, name, smaller_size, smaller_name in (
         (86400, "d", 3600, "h"),
         (3600, "h", 60, "min"),

@@ -46,6 +46,7 @@ class Pace:
     detector: str | None
     trust: bool
     watch_memorization: bool
+    watch_kimg: float
     end_where_copying_begins: bool
 
 
@@ -172,7 +173,7 @@ def _measuring(
             MemorizationWatch(
                 run,
                 data,
-                every_kimg=pace.metric_kimg,
+                every_kimg=pace.watch_kimg,
                 count=min(pace.metric_images, _MOST_LOOKED_AT),
                 writer=writer,
                 keep=saver.write_model if pace.end_where_copying_begins else None,

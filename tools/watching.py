@@ -146,8 +146,9 @@ class Ticks:
         rate = scalars["speed/images_per_second"]
         stage = trainer.stage
         size = 2**stage.level
+        whole = trainer.config.nimg
         door.tell(
-            f"kimg {course(trainer.nimg, trainer.config.nimg):<22} "
+            f"kimg {course(trainer.nimg, whole):<{len(course(whole, whole))}}  "
             f"level {stage.level} ({size}×{size})  "
             f"fade {stage.fade:.2f}  {1000 / rate if rate else 0:.1f} s/kimg  "
             f"{duration(self.left.seconds(trainer.nimg))} left  "

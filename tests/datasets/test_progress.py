@@ -97,6 +97,8 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         (7500, "2 h 5 min"),
         (7200, "2 h"),
         (90000, "1 d 1 h"),
+        (700 * 86400, "700 d"),
+        (15.1 * 365.25 * 86400, "15 years"),
     ],
 )
 def test_duration(seconds: float, text: str) -> None:

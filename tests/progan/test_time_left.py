@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def wrong_by(told: list[Told], after: float) -> float:
 
 def largest_jump(told: list[Told], after: float) -> float:
     """Say by what share the moment of the end has moved from one round to the next at most."""
-    pairs = zip(told, told[1:], strict=False)
+    pairs = pairwise(told)
     return max(
         abs((new.now + new.left) - (old.now + old.left)) / told[-1].now
         for old, new in pairs
@@ -115,9 +116,7 @@ def test_a_pause_of_the_machine_is_not_taken_for_its_speed() -> None:
 
 
 def test_a_machine_that_becomes_slower_is_followed_within_minutes() -> None:
-    slow = run(
-        TimeLeft(CONFIG, TRUE), lambda number, seconds: seconds * (4 if number > 200 else 1)
-    )
+    slow = run(TimeLeft(CONFIG, TRUE), lambda number, seconds: seconds * (4 if number > 200 else 1))
     change = next(i for i in range(len(slow)) if i > 200)
     moment = slow[change].now
     later = next(t for t in slow if t.now > moment + 1200)
