@@ -112,12 +112,12 @@ def _wide(kimg: float) -> dict[str, Any]:
 def _narrow(side: int, kimg: float) -> dict[str, Any]:
     """Widen and slow preset `modern` beyond 32 pixels; hasten it for a short run."""
     below = [size for size in _NARROW_KIMG if size < side]
-    fade = {
+    fade: dict[int, float] = {
         size: _FADE[size] if size == side else _FADE_BELOW_TOP.get(size, _FADE[size])
         for size in (*below, side)
         if size in _FADE
     }
-    hold = {size: _HOLD[size] for size in below}
+    hold: dict[int, float] = {size: _HOLD[size] for size in below}
     growth = sum(fade.values()) + sum(hold.values())
     pace = min(1.0, _GROWTH * kimg / growth) if growth else 1.0
     settings: dict[str, Any] = {}
