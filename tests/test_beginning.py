@@ -2,8 +2,9 @@
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ from progan.config import preset
 from progan.errors import ProganError
 from tests.datasets.conftest import Ended, Program
 from tests.datasets.conftest import program as program
+from tools import beginning
 from tools.setting_options import as_typed
 from train import main
+
+TrainPy = Callable[..., Ended]
 
 # Of preset auto: a narrow network for 16 pixels, and two rounds of 32 images.
 BRIEF = ["--kimg", "0.064", "--tick-seconds", "0", "--device", "cpu", "--fmap-max", "4"]
@@ -48,20 +52,20 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def train_py(program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
+def train_py(program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainPy:
     monkeypatch.chdir(tmp_path)
 
     def call(*words: object) -> Ended:
         return program(main, *words, errors=(ProganError,))
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 def settings_of(run: Path) -> dict[str, object]:
     return dict(json.loads((run / "config.json").read_text())["config"])
 
 
-def test_without_a_preset_one_is_chosen_told_and_kept(train_py: Program, dataset: Path) -> None:
+def test_without_a_preset_one_is_chosen_told_and_kept(train_py: TrainPy, dataset: Path) -> None:
     ended = train_py(dataset, "run", *QUIET)
     assert ended.status == 0, ended.err
     (told,) = [line for line in ended.out.splitlines() if line.startswith("Preset auto chose")]
@@ -82,7 +86,7 @@ def test_without_a_preset_one_is_chosen_told_and_kept(train_py: Program, dataset
     assert train_py(dataset, "run", "--preset", "small", "--device", "cpu").status == 2
 
 
-def test_a_dry_run_tells_the_choice_after_the_plan(train_py: Program, dataset: Path) -> None:
+def test_a_dry_run_tells_the_choice_after_the_plan(train_py: TrainPy, dataset: Path) -> None:
     ended = train_py(dataset, "run", "--dry-run", "--device", "cpu")
     assert ended.status == 0, ended.err
     assert json.loads(ended.out[: ended.out.index("}") + 1])["preset"] == "modern"
@@ -96,46 +100,46 @@ def test_a_dry_run_tells_the_choice_after_the_plan(train_py: Program, dataset: P
 
 
 @pytest.mark.parametrize("lopsided", [True, False, None])
+@pytest.mark.parametrize("given", [{}, {"mirror": True}])
 def test_images_that_must_not_be_mirrored_are_not(
-    train_py: Program, dataset: Path, monkeypatch: pytest.MonkeyPatch, lopsided: bool | None
+    dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lopsided: bool | None,
+    given: dict[str, Any],
 ) -> None:
     monkeypatch.setattr(Dataset, "lopsided", lopsided, raising=False)
-    words = ["--dry-run", "--device", "cpu"]
-    ended = train_py(dataset, "run", *words)
-    config = json.loads(ended.out[: ended.out.index("}") + 1])
-    assert config["mirror"] == (not lopsided)
-    assert ("--no-mirror (left and right of these images differ)" in ended.out) == bool(lopsided)
-    # What is typed counts; and a preset that mirrors them is warned of.
-    ended = train_py(dataset, "run", *words, "--mirror")
-    assert json.loads(ended.out[: ended.out.index("}") + 1])["mirror"]
-    assert "--no-mirror (" not in ended.out
-    if lopsided:
-        for typed, warned in (([], True), (["--mirror"], False)):
-            run = f"run-{len(typed)}"
-            ended = train_py(dataset, run, "--preset", "modern", *QUIET, *typed)
-            assert ended.status == 0
-            assert ("--no-mirror shows them as they are" in ended.err) == warned
+    data = Dataset.open(dataset)
+    choice = beginning.chosen(data, torch.device("cpu"), given)
+    config = preset(choice.preset, **{**choice.settings, **given})
+    # What is typed counts.
+    assert config.mirror == (not lopsided or "mirror" in given)
+    told = beginning.sentence(choice, config, given, watched=False)
+    assert ("--no-mirror (left and right of these images differ)" in told) == (not config.mirror)
+    # Another preset mirrors them all the same, which is warned of where it was not asked for.
+    capsys.readouterr()
+    beginning.warn_of_data(preset("modern"), data, mirror_was_given="mirror" in given)
+    warned = "--no-mirror shows them as they are" in capsys.readouterr().err
+    assert warned == (bool(lopsided) and not given)
 
 
 def test_few_images_are_watched_for_copies_unless_told_otherwise(
-    train_py: Program, dataset: Path
+    train_py: TrainPy, dataset: Path
 ) -> None:
     ended = train_py(dataset, "watched", *BRIEF)
     assert ended.status == 0, ended.err
     assert "--watch-memorization (fewer than 2000 images)" in ended.out
     # Looks that nobody asked for: one, at the end; and as often as --metric-kimg says.
     assert ended.out.count("copies? ") == 1
-    often = train_py(dataset, "often", *BRIEF, "--metric-kimg", "0.032", "--metric-images", 9)
+    words = ["--metric-kimg", "0.032", "--metric-images", 9, "--on-copying", "stop"]
+    often = train_py(dataset, "often", *BRIEF, *words)
     assert often.out.count("copies? ") >= 1 and " of 9 images" in often.out
-    unwatched = train_py(dataset, "unwatched", *QUIET)
-    assert "copies? " not in unwatched.out and "--watch" not in unwatched.out
-    assert train_py(dataset, "ends", *BRIEF, "--on-copying", "stop").status == 0
     refused = train_py(dataset, "other", *QUIET, "--on-copying", "stop")
     assert (refused.status, "needs --watch-memorization" in refused.err) == (2, True)
 
 
 def test_many_images_are_not_watched_by_default(
-    train_py: Program, dataset: Path, monkeypatch: pytest.MonkeyPatch
+    train_py: TrainPy, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tools.beginning.WATCHED_BELOW", 38)
     ended = train_py(dataset, "run", *BRIEF)
@@ -146,7 +150,7 @@ def test_many_images_are_not_watched_by_default(
 
 @pytest.mark.parametrize(("days", "warned"), [(29, False), (31, True), (15 * 365.25, True)])
 def test_a_run_longer_than_a_month_is_warned_of_and_goes_on(
-    train_py: Program,
+    train_py: TrainPy,
     dataset: Path,
     monkeypatch: pytest.MonkeyPatch,
     days: float,
@@ -166,7 +170,7 @@ def test_a_run_longer_than_a_month_is_warned_of_and_goes_on(
 
 
 def test_what_is_given_in_the_wrong_place_is_told(
-    train_py: Program, dataset: Path, tmp_path: Path
+    train_py: TrainPy, dataset: Path, tmp_path: Path
 ) -> None:
     assert train_py(dataset, "run", *QUIET).status == 0
     photographs = tmp_path / "photographs"
@@ -227,7 +231,7 @@ def test_what_is_given_in_the_wrong_place_is_told(
     ],
 )
 def test_settings_that_cannot_be_are_named_as_they_are_typed(
-    train_py: Program, dataset: Path, words: list[str], sentence: str
+    train_py: TrainPy, dataset: Path, words: list[str], sentence: str
 ) -> None:
     ended = train_py(dataset, "run", *words, "--device", "cpu")
     said = " ".join(ended.err.split())
@@ -238,7 +242,7 @@ def test_settings_that_cannot_be_are_named_as_they_are_typed(
 
 
 def test_a_length_that_cannot_be_is_named_for_a_run_that_goes_on(
-    train_py: Program, dataset: Path
+    train_py: TrainPy, dataset: Path
 ) -> None:
     assert train_py(dataset, "run", *QUIET).status == 0
     ended = train_py(dataset, "run", "--kimg", "-5", "--device", "cpu")
@@ -256,7 +260,7 @@ def test_words_of_a_sentence_are_no_options() -> None:
     assert as_typed("label_size must be at most 9") == "label_size must be at most 9"
 
 
-def test_color_is_colour(train_py: Program, dataset: Path) -> None:
+def test_color_is_colour(train_py: TrainPy, dataset: Path) -> None:
     words = [*QUIET, "--augment"]
     assert train_py(dataset, "run", *words, "color,translation").status == 0
     assert settings_of(Path("run"))["augment"] == "colour,translation"
@@ -266,7 +270,7 @@ def test_color_is_colour(train_py: Program, dataset: Path) -> None:
     assert preset("small", augment="color") == preset("small", augment="colour")
 
 
-def test_too_few_images_are_refused_or_warned_of(train_py: Program, tmp_path: Path) -> None:
+def test_too_few_images_are_refused_or_warned_of(train_py: TrainPy, tmp_path: Path) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
@@ -286,7 +290,7 @@ def test_too_few_images_are_refused_or_warned_of(train_py: Program, tmp_path: Pa
     assert again.status == 0 and "training images" not in again.err
 
 
-def test_a_run_that_ends_before_it_has_grown_is_told_so(train_py: Program, dataset: Path) -> None:
+def test_a_run_that_ends_before_it_has_grown_is_told_so(train_py: TrainPy, dataset: Path) -> None:
     ended = train_py(dataset, "run", *QUIET, "--preset", "small")
     assert ended.status == 0
     # 8 + (4 + 4) kimg at the sizes before, as the preset says: 8 + 4 + 4.
@@ -304,7 +308,7 @@ def test_a_run_that_ends_before_it_has_grown_is_told_so(train_py: Program, datas
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_the_first_step(
-    train_py: Program, dataset: Path, words: list[str], sentence: str
+    train_py: TrainPy, dataset: Path, words: list[str], sentence: str
 ) -> None:
     ended = train_py(dataset, "run", *QUIET, *words)
     assert (ended.status, sentence in " ".join(ended.err.split())) == (1, True), ended.err
@@ -313,7 +317,7 @@ def test_what_cannot_be_measured_is_refused_before_the_first_step(
 
 
 def test_a_critic_measures_from_the_size_on_that_it_judges(
-    train_py: Program, dataset: Path
+    train_py: TrainPy, dataset: Path
 ) -> None:
     # A critic of 8 pixels, and a run of 16 that is measured at each of its sizes.
     words = ["--preset", "small", "--fade-kimg", "0.032", "--hold-kimg", "0.032", *QUIET]
@@ -332,7 +336,7 @@ def test_a_critic_measures_from_the_size_on_that_it_judges(
 
 
 def test_metrics_leave_out_held_out_images_that_are_too_few(
-    train_py: Program, tmp_path: Path
+    train_py: TrainPy, tmp_path: Path
 ) -> None:
     # Of 20 images one is held out, and two are needed.
     data = prepared(tmp_path / "data", "drawn:20")
