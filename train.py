@@ -454,7 +454,6 @@ def _train(
     from tools.beginning import warn_of_data, warn_of_growth, warn_of_length
     from tools.fitting import splits_that_fit
     from tools.given_up import give_up
-    from tools.measurable import detector_that_works
     from tools.observers import bring_observers, measured_time_left
 
     stop = StopSignals(processes)
@@ -517,15 +516,6 @@ def _train(
             click.echo(f"{sentence}.")
         else:
             door.warn(f"{sentence}: that will not be enough to the end. Keep fewer, or make room.")
-        judge = detector_that_works(
-            pace.metrics,
-            pace.detector,
-            config,
-            data,
-            images=pace.metric_images,
-            device=device,
-            trust=pace.trust,
-        )
         left = measured_time_left(trainer)
         expected = left.seconds(trainer.nimg)
         if chosen:
@@ -535,9 +525,7 @@ def _train(
         warn_of_growth(config)
         warn_of_length(expected)
         begin(run, config, data, trainer.nimg)
-        bring = partial(
-            bring_observers, trainer, data, run, checkpoints, pace, left, detector=judge
-        )
+        bring = partial(bring_observers, trainer, data, run, checkpoints, pace, left)
         observers = bring(only_warn=on_divergence == "warn")
         verb = f"Continue at {trainer.nimg / 1000:g} kimg" if begun else "Begin"
         click.echo(

@@ -10,9 +10,9 @@ from progan.checkpoint import ModelFile
 from progan.training import Trainer, crossed
 from tools.detectors import Detector
 from tools.images import Images, ModelImages
-from tools.measurable import measurable
 from tools.measure import measure
 from tools.measure_command import flat
+from tools.metrics.laplacian import COARSEST
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -60,15 +60,13 @@ class Measuring:
         if not ended and not crossed(before, trainer.nimg, self.every_kimg):
             return
         size = 2**trainer.average.level
-        if not measurable(self.names, size, self.count, self.detector):
+        names = [n for n in self.names if n != "swd" or size >= COARSEST]
+        if not names:
             return
         figures = {}
         average = ModelFile(generator=trainer.average, class_counts=trainer.class_counts)
         for side, images in self.sides.items():
             count = min(images.count, self.count)
-            names = measurable(self.names, size, count, self.detector)
-            if not names:
-                continue
             fakes = ModelImages("average", average, count, seed=0)
             report = measure(
                 images.at(size),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
 from torch.utils.tensorboard import SummaryWriter
 
@@ -17,7 +18,7 @@ from progan.run_record import read_record
 from progan.runs import earlier_datasets, imported_from
 from progan.time_left import TimeLeft
 from progan.training import Observer, Trainer
-from tools.detectors import Detector
+from tools.detectors import open_detector
 from tools.divergence import Judge
 from tools.going_back import go_back
 from tools.images import DatasetImages, Images, Split
@@ -57,7 +58,6 @@ def bring_observers(
     pace: Pace,
     left: TimeLeft,
     *,
-    detector: Detector | None = None,
     only_warn: bool = False,
     before: Sequence[Observer] = (),
 ) -> list[Observer]:
@@ -70,7 +70,6 @@ def bring_observers(
         checkpoints: its states.
         pace: how often it is watched and saved.
         left: estimates the time to the end.
-        detector: sees the features for metrics that look at those.
         only_warn: of a divergence, instead of ending there.
         before: those that it had before it went back.
     """
@@ -91,7 +90,7 @@ def bring_observers(
     )
     return [
         ticks.arrive,
-        *_measuring(data, run, writer, pace, saver, detector),
+        *_measuring(data, run, trainer.device, writer, pace, saver),
         ticks,
         Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
         saver,
@@ -162,10 +161,10 @@ def saving(data: Dataset, run: Path, checkpoints: Checkpoints, pace: Pace) -> Sa
 def _measuring(
     data: Dataset,
     run: Path,
+    device: torch.device,
     writer: SummaryWriter,
     pace: Pace,
     saver: Saving,
-    detector: Detector | None,
 ) -> list[Observer]:
     """Bring along what measures, and what looks for copies, as far as it is wanted."""
     observers: list[Observer] = []
@@ -196,7 +195,9 @@ def _measuring(
             every_kimg=pace.metric_kimg,
             count=pace.metric_images,
             writer=writer,
-            detector=detector,
+            detector=None
+            if pace.detector is None
+            else open_detector(pace.detector, device, trust=pace.trust),
         )
     )
     return observers
