@@ -274,7 +274,9 @@ def main(
             if processes.rank == 0:
                 from tools.plan import print_plan
 
-                print_plan(config, where, thrift, processes)
+                seconds = print_plan(config, where, thrift, processes)
+                beginning.warn_of_growth(config)
+                beginning.warn_of_length(seconds)
                 if told:
                     click.echo(f"{told}.")
             return

@@ -296,3 +296,5 @@ def test_a_run_that_ends_before_it_has_grown_is_told_so(train_py: TrainPy, datas
     # 8 + (4 + 4) kimg at the sizes before, as the preset says: 8 + 4 + 4.
     assert "0.064 kimg end at 4×4 of 16×16 pixels" in ended.err
     assert "begin to fade in after 16: give a larger --kimg" in ended.err
+    planned = train_py(dataset, "other", *QUIET, "--preset", "small", "--dry-run")
+    assert "0.064 kimg end at 4×4 of 16×16 pixels" in planned.err

@@ -145,7 +145,7 @@ def warn_of_length(seconds: float) -> None:
     """Warn of a run that will take longer than a month."""
     if seconds > _LONG_SECONDS:
         door.warn(
-            f"at the speed of this machine, training will take {duration(seconds)}. Ctrl-C stops "
-            "it. --dry-run shows what takes so long; a smaller --resolution, fewer --kimg or "
-            "--preset auto, in another folder, take less"
+            f"at the speed of this machine, training will take {duration(seconds)}: --dry-run "
+            "shows which levels do. A smaller --resolution, a smaller --kimg, or --preset auto, in "
+            "another folder, take less"
         )
