@@ -1,11 +1,11 @@
 """The door to training: `python train.py DATASET RUN` begins a run, or continues it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -13,10 +13,13 @@ from click.core import ParameterSource
 from datasets import door
 from datasets.errors import DatasetError
 from datasets.landing import clear_unlanded
-from progan.config import OBJECTIVES, PRECISIONS, PRESETS, Config
+from datasets.progress import duration
+from progan.automatic import AUTO
+from progan.config import PRESETS, Config
 from progan.errors import ProganError
 from tools.rollback import go_back_together, why_it_stopped
 from tools.run_config import begin, config_text, mend_config, settle_config
+from tools.setting_options import setting_options
 from tools.stopping import StopSignals, asked_to_stop
 
 if TYPE_CHECKING:
@@ -28,34 +31,6 @@ if TYPE_CHECKING:
     from tools.divergence import OnDivergence
     from tools.fitting import Thrift
     from tools.observers import Pace
-
-# What the dataset, the preset or the age of the run says, and no option of its own.
-_NO_OPTION = {"preset", "num_channels", "label_size", "resolution", "pool_first"}
-_CHOICES = {"precision": PRECISIONS, "objective": OBJECTIVES}
-# Of texts that are no numbers by resolution.
-_METAVARS = {"augment": "NAME[,NAME…]"}
-
-
-def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give the command one option for every setting of Config, with the setting's own sentence."""
-    for name, hint in reversed(get_type_hints(Config, include_extras=True).items()):
-        if name in _NO_OPTION:
-            continue
-        assert get_origin(hint) is Annotated
-        kind, sentence = get_args(hint)
-        dashed = name.replace("_", "-")
-        if kind is bool:
-            option = click.option(f"--{dashed}/--no-{dashed}", name, default=None, help=sentence)
-        else:
-            typed = int if kind == int | None else kind
-            metavar = _METAVARS.get(name, "N[,RESOLUTION:N…]") if typed is str else None
-            if name in _CHOICES:
-                typed, metavar = click.Choice(_CHOICES[name]), None
-            option = click.option(
-                f"--{dashed}", name, type=typed, metavar=metavar, default=None, help=sentence
-            )
-        command = option(command)
-    return command
 
 
 class _Parts(click.ParamType[int | None]):
@@ -81,17 +56,20 @@ class _Parts(click.ParamType[int | None]):
 @click.option(
     "--preset",
     "preset_name",
-    type=click.Choice(list(PRESETS)),
-    default="paper",
+    type=click.Choice([AUTO, *PRESETS]),
+    default=AUTO,
     show_default=True,
-    help="; ".join(f"{name}: {sentence}" for name, sentence in PRESETS.items()) + ".",
+    help=f"{AUTO}: by device, resolution and number of images, told before training begins; "
+    + "; ".join(f"{name}: {sentence}" for name, sentence in PRESETS.items())
+    + ".",
 )
 @click.option(
     "--resolution",
     type=door.Resolution(),
-    help="Height and width in pixels at the end of growth; by default the dataset's.",
+    help="Height and width in pixels at the end of growth; by default the dataset's, which auto "
+    "lowers on a CPU.",
 )
-@_setting_options
+@setting_options
 @click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, xpu or auto."
 )
@@ -171,9 +149,10 @@ class _Parts(click.ParamType[int | None]):
     help="Run a --detector file that is not one of the field's well-known ones: it is a program.",
 )
 @click.option(
-    "--watch-memorization",
-    is_flag=True,
-    help="Look for copies of training images as it learns, as often as --metric-kimg says.",
+    "--watch-memorization/--no-watch-memorization",
+    default=None,
+    help="Look for copies of training images as it learns, as often as --metric-kimg says; by "
+    "default with fewer than 2000 of them.",
 )
 @click.option(
     "--on-copying",
@@ -240,7 +219,7 @@ def main(
     metric_images: int,
     detector: str | None,
     trust: bool,
-    watch_memorization: bool,
+    watch_memorization: bool | None,
     on_copying: str,
     accept_changed_data: bool,
     accumulate: int | None,
@@ -258,30 +237,36 @@ def main(
     """
     from datasets.pyramid import Dataset
     from progan.parallel import joined
+    from tools import beginning
 
-    if on_copying == "stop" and not watch_memorization:
-        raise click.UsageError("--on-copying stop needs --watch-memorization, which looks for it.")
     if on_divergence != "rollback" and _typed("rollbacks"):
         raise click.UsageError("--rollbacks needs --on-divergence rollback, which it bounds.")
-    if not metrics and not watch_memorization:
-        for option in ("metric_kimg", "metric_images"):
-            if _typed(option):
-                named = f"--{option.replace('_', '-')}"
-                raise click.UsageError(f"{named} needs --metric or --watch-memorization.")
     given = {name: value for name, value in settings.items() if value is not None}
     with joined() as processes, _told_once(processes):
+        measured = _metrics(metrics, detector, trust=trust)
         where = _device(device, processes)
+        if processes.rank == 0:
+            beginning.refuse_confused(dataset, run)
         data = Dataset.open(dataset)
+        beginning.refuse_too_few(data)
+        watched = _watched(watch_memorization, data, metrics, on_copying)
         begun_before = config_text(run)
+        choice = None
+        if preset_name == AUTO:
+            choice = beginning.chosen(data, where, given)
         config = settle_config(
-            preset_name,
+            preset_name if choice is None else choice.preset,
             given,
             data,
             run,
             processes,
-            preset_was_typed=_typed("preset_name"),
+            chosen=None if choice is None else choice.settings,
+            preset_was_typed=choice is None and _typed("preset_name"),
             accept_changed_data=accept_changed_data,
         )
+        told = ""
+        if choice is not None and begun_before is None:
+            told = beginning.sentence(choice, config, given, watched=watched)
         from tools.fitting import Thrift
 
         thrift = Thrift(parts=accumulate, recompute=recompute)
@@ -289,7 +274,11 @@ def main(
             if processes.rank == 0:
                 from tools.plan import print_plan
 
-                print_plan(config, where, thrift, processes)
+                seconds = print_plan(config, where, thrift, processes)
+                beginning.warn_of_growth(config)
+                beginning.warn_of_length(seconds)
+                if told:
+                    click.echo(f"{told}.")
             return
         from tools.observers import Pace, refuse_unmeasurable
 
@@ -300,12 +289,14 @@ def main(
             milestone_kimg=milestone_kimg,
             sample_kimg=sample_kimg or config.kimg / 100,
             tick_seconds=tick_seconds,
-            metrics=_metrics(metrics, detector, trust=trust),
+            metrics=measured,
             metric_kimg=metric_kimg or config.kimg / 20,
             metric_images=metric_images,
             detector=detector,
             trust=trust,
-            watch_memorization=watch_memorization,
+            watch_memorization=watched,
+            watch_kimg=metric_kimg
+            or beginning.watch_kimg(config, data, asked=watch_memorization is not None),
             end_where_copying_begins=on_copying == "stop",
         )
         if processes.rank == 0:
@@ -322,6 +313,7 @@ def main(
                 on_divergence,
                 rollbacks,
                 compiled=compiled,
+                chosen=told,
             )
 
 
@@ -371,6 +363,21 @@ def _typed(name: str) -> bool:
     """Say whether an option was given, and does not only have its default."""
     source = click.get_current_context().get_parameter_source(name)
     return source is not ParameterSource.DEFAULT
+
+
+def _watched(asked: bool | None, data: "Dataset", metrics: str, on_copying: str) -> bool:
+    """Check whether training looks for copies; refuse options that need that, or a metric."""
+    from tools.beginning import WATCHED_BELOW
+
+    watched = asked if asked is not None else len(data.rows("train")) < WATCHED_BELOW
+    if on_copying == "stop" and not watched:
+        raise click.UsageError("--on-copying stop needs --watch-memorization, which looks for it.")
+    if not metrics and not watched:
+        for option in ("metric_kimg", "metric_images"):
+            if _typed(option):
+                named = f"--{option.replace('_', '-')}"
+                raise click.UsageError(f"{named} needs --metric or --watch-memorization.")
+    return watched
 
 
 def _metrics(text: str, detector: str | None, *, trust: bool) -> tuple[str, ...]:
@@ -436,6 +443,7 @@ def _train(
     rollbacks: int,
     *,
     compiled: bool,
+    chosen: str,
 ) -> None:
     """Train from where RUN stands to the end, until a signal, or until training goes bad."""
     from datasets.stream import Stream
@@ -447,9 +455,10 @@ def _train(
     from progan.run_record import refuse_other_settings
     from progan.runs import read_rollbacks
     from progan.training import Trainer, train
+    from tools.beginning import warn_of_data, warn_of_growth, warn_of_length
     from tools.fitting import splits_that_fit
     from tools.given_up import give_up
-    from tools.observers import bring_observers
+    from tools.observers import bring_observers, measured_time_left
 
     stop = StopSignals(processes)
     checkpoints = Checkpoints(
@@ -511,13 +520,22 @@ def _train(
             click.echo(f"{sentence}.")
         else:
             door.warn(f"{sentence}: that will not be enough to the end. Keep fewer, or make room.")
+        left = measured_time_left(trainer)
+        expected = left.seconds(trainer.nimg)
+        if chosen:
+            click.echo(f"{chosen}. Expected time: {duration(expected)}.")
+        if not begun:
+            warn_of_data(config, data, mirror_was_given=_typed("mirror"))
+        warn_of_growth(config)
+        warn_of_length(expected)
         begin(run, config, data, trainer.nimg)
-        only_warn = on_divergence == "warn"
-        observers = bring_observers(trainer, data, run, checkpoints, pace, only_warn=only_warn)
+        bring = partial(bring_observers, trainer, data, run, checkpoints, pace, left)
+        observers = bring(only_warn=on_divergence == "warn")
         verb = f"Continue at {trainer.nimg / 1000:g} kimg" if begun else "Begin"
         click.echo(
             f"{verb}: {len(data.rows('train'))} images, to {config.resolution}×{config.resolution} "
-            f"pixels, {config.kimg:g} kimg, on {_places(device, processes.count)}"
+            f"pixels, {config.kimg:g} kimg, on {_places(device, processes.count)}, about "
+            f"{duration(expected)}"
         )
     while True:
         try:
@@ -545,7 +563,7 @@ def _train(
                     give_up(run, str(why))
                 raise why from None
             if processes.rank == 0:
-                observers = bring_observers(trainer, data, run, checkpoints, pace, before=observers)
+                observers = bring(before=observers)
     if processes.rank == 0:
         if finished:
             click.echo(f"Trained to {trainer.nimg / 1000:g} kimg. The generator: "

@@ -12,6 +12,7 @@ from typing import Any, cast
 from datasets.codecs import CODECS, Codec
 from datasets.errors import DatasetError
 from datasets.levels import file_names
+from datasets.mistaken import instead_of_a_dataset
 from datasets.symmetry import MirrorDifference
 
 FILE_NAME = "dataset.json"
@@ -117,10 +118,7 @@ class Description:
                 raise DatasetError(f"{path} is too large to describe a dataset.")
             fields = json.loads(path.read_bytes().decode("utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            raise DatasetError(
-                f"{folder} is not a dataset (it holds no {FILE_NAME}); "
-                "make one with: python -m datasets prepare"
-            ) from None
+            raise DatasetError(instead_of_a_dataset(folder, FILE_NAME)) from None
         except OSError as error:
             raise DatasetError(f"{path} cannot be read: {error.strerror}.") from None
         except (ValueError, RecursionError):

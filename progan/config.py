@@ -112,6 +112,7 @@ class Config:
     seed: Annotated[int, "Every random draw follows from it."] = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "augment", spelled(self.augment))
         self._refuse_numbers_out_of_range()
         # People and JSON write 0 for 0.0, and not all that takes the one takes the other.
         for name, kind in get_type_hints(Config).items():
@@ -281,6 +282,12 @@ PRESETS = {
     "small": "a narrow network for 32 or 64 pixels that a CPU trains in minutes to hours",
     "modern": "the same network, and what has made its pictures better in the same time",
 }
+
+
+def spelled(augment: str) -> str:
+    """Return names of augmentations as they are spelled here: `color` is `colour`."""
+    names = ["colour" if name.strip() == "color" else name for name in augment.split(",")]
+    return ",".join(names)
 
 
 def begun_with(config: Config) -> int | None:

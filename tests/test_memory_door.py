@@ -23,6 +23,7 @@ TINY = [
     *("--preset", "small", "--fmap-base", "32", "--fmap-max", "4", "--minibatch", "8"),
     *("--minibatch-repeats", "2", "--fade-kimg", "0.032", "--hold-kimg", "0.016"),
     *("--tick-seconds", "0", "--device", "cpu", "--adam-epsilon", "0.1", "--kimg", "0.128"),
+    "--no-watch-memorization",
 ]
 
 

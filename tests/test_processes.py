@@ -27,6 +27,7 @@ TINY = [
     *("--preset", "small", "--fmap-base", "32", "--fmap-max", "4", "--minibatch", "8"),
     *("--minibatch-repeats", "2", "--kimg", "0.32", "--fade-kimg", "0.08", "--hold-kimg", "0.048"),
     *("--learning-rate", "0.001", "--tick-seconds", "0", "--device", "cpu"),
+    "--no-watch-memorization",
     *("--adam-epsilon", "0.1", "--sample-kimg", "10", "--checkpoint-kimg", "10"),
 ]
 

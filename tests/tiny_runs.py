@@ -9,6 +9,7 @@ TINY = [
     *("--preset", "small", "--fmap-base", "32", "--fmap-max", "4", "--minibatch", "8"),
     *("--minibatch-repeats", "2", "--fade-kimg", "0.048", "--hold-kimg", "0.032"),
     *("--tick-seconds", "0", "--sample-kimg", "0.1", "--device", "cpu"),
+    "--no-watch-memorization",
 ]
 WHOLE = [*TINY, "--kimg", "0.22", "--checkpoint-kimg", "0.032"]
 HALF = [*TINY, "--kimg", "0.12", "--checkpoint-kimg", "0.032"]

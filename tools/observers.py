@@ -17,6 +17,7 @@ from progan.devices import forget_peak
 from progan.estimate import measure
 from progan.run_record import read_record
 from progan.runs import earlier_datasets, imported_from
+from progan.time_left import TimeLeft
 from progan.training import Observer, Trainer
 from tools.detectors import open_detector
 from tools.divergence import Judge
@@ -47,6 +48,7 @@ class Pace:
     detector: str | None
     trust: bool
     watch_memorization: bool
+    watch_kimg: float
     end_where_copying_begins: bool
 
 
@@ -56,6 +58,7 @@ def bring_observers(
     run: Path,
     checkpoints: Checkpoints,
     pace: Pace,
+    left: TimeLeft,
     *,
     only_warn: bool = False,
     before: Sequence[Observer] = (),
@@ -68,8 +71,9 @@ def bring_observers(
         run: the run directory, which forgets what lies after that.
         checkpoints: its states.
         pace: how often it is watched and saved.
+        left: estimates the time to the end.
         only_warn: of a divergence, instead of ending there.
-        before: those that it had before it went back, which know how fast each level is.
+        before: those that it had before it went back.
     """
     for each in before:
         if isinstance(each, Ticks):
@@ -78,25 +82,26 @@ def bring_observers(
     threading.excepthook = _leave_it_to_the_main_thread
     # For a TensorBoard that has read the events already which are gone now.
     writer = EventWriter(run, trainer.nimg + 1)
-    known = [each.seconds_per_image for each in before if isinstance(each, Ticks)]
-    seconds = known[0] if known else _measured_speeds(trainer)
     saver = saving(data, run, checkpoints, pace)
+    ticks = Ticks(
+        run,
+        seconds=pace.tick_seconds,
+        left=left,
+        writer=writer,
+        judge=Judge(trainer, run / "log.jsonl", checkpoints, warn=only_warn),
+    )
     return [
+        ticks.arrive,
         *_measuring(data, run, trainer, writer, pace, saver),
-        Ticks(
-            run,
-            seconds=pace.tick_seconds,
-            seconds_per_image=seconds,
-            writer=writer,
-            judge=Judge(trainer, run / "log.jsonl", checkpoints, warn=only_warn),
-        ),
+        ticks,
         Samples(run, every_kimg=pace.sample_kimg, writer=writer, classes=data.classes or ()),
         saver,
+        ticks.leave,
     ]
 
 
-def _measured_speeds(trainer: Trainer) -> dict[int, float]:
-    """Measure the seconds that training takes for an image, by level."""
+def measured_time_left(trainer: Trainer) -> TimeLeft:
+    """Measure the seconds that training takes for an image, by level, and how long a run takes."""
     seconds = {}
     levels = trainer.average.top_level - 1
     with progress("Measuring the speed of each level", total=levels, unit="levels") as bar:
@@ -107,7 +112,7 @@ def _measured_speeds(trainer: Trainer) -> dict[int, float]:
             bar.advance()
     # What that has taken is no part of what the run will be seen to take.
     forget_peak(trainer.device)
-    return seconds
+    return TimeLeft(trainer.config, seconds)
 
 
 def copying_began(observers: Sequence[Observer]) -> bool:
@@ -194,7 +199,7 @@ def _measuring(
             MemorizationWatch(
                 run,
                 data,
-                every_kimg=pace.metric_kimg,
+                every_kimg=pace.watch_kimg,
                 count=min(pace.metric_images, _MOST_LOOKED_AT),
                 writer=writer,
                 keep=saver.write_model if pace.end_where_copying_begins else None,

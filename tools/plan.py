@@ -13,8 +13,11 @@ from progan.parallel import Processes
 from tools.fitting import Thrift, fit
 
 
-def print_plan(config: Config, device: torch.device, thrift: Thrift, processes: Processes) -> None:
+def print_plan(config: Config, device: torch.device, thrift: Thrift, processes: Processes) -> float:
     """Print the configuration and the schedule with the memory needed and estimated times.
+
+    Returns:
+        The seconds that all of it will take.
 
     Raises:
         ProganError: a level does not fit into memory.
@@ -53,3 +56,4 @@ def print_plan(config: Config, device: torch.device, thrift: Thrift, processes: 
     room = free_bytes(device)
     free = "how much is free is not known here" if room is None else f"{room / 2**30:.1f} GiB free"
     click.echo(f"(memory of a process on {device}; ~ estimated, else a step was tried; {free})")
+    return total

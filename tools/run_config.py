@@ -1,6 +1,7 @@
 """The settings of a run: a new one's of preset and options, or those that it began with."""
 
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from datasets import door
 from datasets.landing import landing, sync
 from progan.config import Config, begun_with, preset
 from progan.errors import DamagedFile, ProganError
+from tools.setting_options import as_typed
 
 if TYPE_CHECKING:
     from datasets.pyramid import Dataset
@@ -24,14 +26,18 @@ def settle_config(
     run: Path,
     processes: "Processes",
     *,
+    chosen: Mapping[str, Any] | None = None,
     preset_was_typed: bool = False,
     accept_changed_data: bool = False,
 ) -> Config:
-    """Make or take up the run's configuration in process 0, and tell the others."""
+    """Make or take up the run's configuration in process 0, and tell the others.
+
+    What is `given` replaces what was `chosen`, and that what the preset says.
+    """
     if processes.rank == 0:
         saved = _saved_config(run, data, accept_changed_data=accept_changed_data)
         if saved is None:
-            config = _new_config(preset_name, given, data, processes)
+            config = _new_config(preset_name, {**(chosen or {}), **given}, data, processes)
         else:
             if preset_was_typed:
                 _refuse_other_preset(preset_name, saved, run)
@@ -68,7 +74,8 @@ def _saved_config(
         # Hidden names may be what a process left that was killed as it began.
         if run.is_dir() and any(not inner.name.startswith(".") for inner in run.iterdir()):
             raise ProganError(
-                f"{run} is not empty and holds no run (no {NAME}): choose another folder"
+                f"{run} is not empty and holds no run (no {NAME}): choose another folder for RUN, "
+                "which comes after DATASET"
             )
         if run.exists() and not run.is_dir():
             raise ProganError(f"{run} is a file: choose another name for the run directory")
@@ -145,7 +152,7 @@ def _new_config(
             name, processes.count, num_channels=data.channels, label_size=classes, **given
         )
     except ProganError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(as_typed(str(error))) from None
 
 
 def _refuse_other_preset(name: str, saved: dict[str, Any], run: Path) -> None:
@@ -173,7 +180,10 @@ def _continued_config(saved: dict[str, Any], given: dict[str, Any], run: Path) -
                 "what is no setting of the run: --device, --compile, how often it is saved, shown "
                 "and measured, and --keep"
             )
-    return Config.from_json(saved | {n: v for n, v in given.items() if n in MAY_CHANGE})
+    try:
+        return Config.from_json(saved | {n: v for n, v in given.items() if n in MAY_CHANGE})
+    except ProganError as error:
+        raise click.UsageError(as_typed(str(error))) from None
 
 
 def begin(run: Path, config: Config, data: "Dataset", nimg: int) -> None:

@@ -1,8 +1,8 @@
-"""Films of a run: the same faces from the first checkpoint that was kept to the last.
+"""Films of a run: the same faces from the first moment that was kept to the last.
 
-Nothing is made up between checkpoints. Each picture is what a checkpoint's average generator draws
-at the level where it stood, its pixels repeated to the size of the last; it is held, and then fades
-into the next one. Time on the screen is training time: as many images shown in every second.
+Nothing is made up between moments. Each picture is what the average generator drew at the level
+where it stood, its pixels repeated to the size of the last; it is held, and then fades into the
+next one. Time on the screen is training time: as many images shown in every second.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +17,11 @@ from datasets import door, pictures
 from datasets.errors import DatasetError
 from progan.checkpoint import MODEL_NAME, Checkpoints, ModelFile, read_model
 from progan.labels import ClassWalk
+from progan.latents import latents_of_seeds
 from progan.runs import read_average, read_config
 from tools.classes import walking_labels
-from tools.drawing import draw
 from tools.encoding import frame_zoom, refuse_large_frames, write_film
+from tools.growth_source import FromCheckpoints, FromSamples, Growth, cells_of, sample_grids
 
 # The last half of the time between two checkpoints shows how one becomes the other.
 _FADE = 0.5
@@ -66,21 +67,61 @@ def moments(nimg: Sequence[int], frames: int, hold: int) -> list[Moment]:
     return found
 
 
-def kept(run: Path) -> list[Path]:
-    """List the checkpoints that a run has kept, the oldest first; warns of damaged ones.
+def choose_source(
+    run: Path,
+    *,
+    grid: tuple[int, int] | None,
+    seeds: Sequence[int] | None,
+    class_name: str | None,
+    device: torch.device,
+) -> tuple[Growth, str | None]:
+    """Find what shows a run's growth best; warns of damaged files.
+
+    Checkpoints from all over the run show any faces. A run that has kept only its newest ones is
+    shown from its sample grids, as far as these hold what is wanted.
+
+    Args:
+        run: the run directory.
+        grid: columns and rows; None for the usual ones.
+        seeds: the faces; None for the first ones.
+        class_name: what was typed as --class.
+        device: where checkpoints draw.
+
+    Returns:
+        The source, and a sentence for the user where it is not all that it might be.
 
     Raises:
-        DatasetError: they are too few for a film.
+        DatasetError: there is too little of either for a film.
         ProganError: the folder is no run directory.
+        click.BadParameter: there is no such class, or no room for all seeds.
     """
-    read_config(run)
-    found = Checkpoints(run / "checkpoints").sound(door.warn)
-    if len(found) < 2:
+    config = read_config(run)
+    paths = Checkpoints(run / "checkpoints").sound(door.warn)
+    early = len(paths) > 1 and 2 * int(paths[0].stem) <= int(paths[-1].stem)
+    if not early and class_name is None:
+        found = cells_of(config, grid, seeds)
+        grids = sample_grids(run, config, door.warn) if found is not None else []
+        if found is not None and len(grids) > 1:
+            return FromSamples(config, grids, found[0], columns=found[1]), (
+                f"These are the sample grids of {run / 'samples'}. To film other faces, or "
+                "classes, train with --milestone-kimg, which keeps checkpoints."
+            )
+    if len(paths) < 2:
         raise DatasetError(
-            f"{run} has kept {len(found)} checkpoint{'' if len(found) == 1 else 's'}, and a film "
+            f"{run} has kept {len(paths)} checkpoint{'' if len(paths) == 1 else 's'}, and a film "
             "of its growth needs two at least; training with --milestone-kimg keeps more."
         )
-    return found
+    columns, rows = grid or (4, 3)
+    numbers = seeds or range(columns * rows)
+    latent_size, labels = faces_of(run, paths[-1], len(numbers), class_name)
+    points = latents_of_seeds(numbers, latent_size)
+    shown = FromCheckpoints(run, paths, points, labels, columns=columns, device=device)
+    return shown, (
+        None
+        if early
+        else "The run has kept its newest checkpoints alone: training with --milestone-kimg keeps "
+        "earlier ones."
+    )
 
 
 def faces_of(
@@ -112,71 +153,58 @@ def faces_of(
 
 
 def write_timelapse(
-    run: Path,
-    paths: Sequence[Path],
-    points: np.ndarray,
-    labels: np.ndarray | None,
+    growth: Growth,
     out: Path,
     *,
-    columns: int,
     frames: int,
     hold: int,
     fps: int,
     quality: int,
     zoom: int | None,
     captions: bool,
-    device: torch.device,
     overwrite: bool,
 ) -> tuple[int, int]:
     """Write the film of a run's growth as an H.264 MP4.
 
     Args:
-        run: the run directory.
-        paths: its checkpoints, the oldest first; two at least.
-        points: latents float32 [N, latent_size] of the faces, in rows of `columns`.
-        labels: class numbers int64 [N], if there are classes.
+        growth: the faces, at two moments at least.
         out: ends in .mp4.
-        columns: faces a row.
         frames: length of the film.
-        hold: frames at its end that show the last checkpoint alone.
+        hold: frames at its end that show the last moment alone.
         fps: frames per second.
         quality: constant rate factor of x264, 0 (least loss) … 51.
-        zoom: how often the pixels of the last checkpoint are repeated; None for what makes small
-            films visible.
+        zoom: how often pixels of the last moment are repeated; None for what makes small films
+            visible.
         captions: whether a line below the pictures tells images shown and level.
-        device: where to draw.
         overwrite: whether an existing file gives way.
 
     Returns:
-        Images shown at the first and at the last checkpoint.
+        Images shown at the first and at the last moment.
 
     Raises:
         DatasetError: the frame would be too large, or `out` is taken.
         ProganError: the run is damaged.
         OSError: the film cannot be written.
     """
-    side = 2 ** read_average(run, paths[-1])[0].level
-    height, width = side * -(-len(points) // columns), side * columns
+    height, width = growth.side * growth.rows, growth.side * growth.columns
     factor = zoom or frame_zoom(height, width)
     height, width = height * factor, width * factor
     line = caption_height(height) if captions else 0
     refuse_large_frames(height + line, width)
+    nimg = growth.nimg
 
-    def sheet(path: Path) -> np.ndarray:
-        """Draw what a checkpoint makes of the faces, uint8 [height + line, width, C]."""
-        generator, nimg = read_average(run, path)
-        made = draw(generator.to(device), points, labels)
-        grid = pictures.grid(made, columns)
-        whole = pictures.zoom(grid, factor * side >> generator.level)
+    def sheet(number: int) -> np.ndarray:
+        """Show a moment's faces, uint8 [height + line, width, C]."""
+        faces, level = growth.sheet(number)
+        whole = pictures.zoom(faces, factor)
         if not captions:
             return whole
-        text = f"{nimg / 1000:.{0 if nimg >= 9950 else 1}f} kimg, {2**generator.level} pixels"
+        kimg = f"{nimg[number] / 1000:.{0 if nimg[number] >= 9950 else 1}f} kimg"
+        text = f"{kimg}, {2**level} pixels"
         return np.concatenate([whole, caption(text, line, *whole.shape[1:])])
 
-    nimg = [int(path.stem) for path in paths]
-    plan = moments(nimg, frames, hold)
     write_film(
-        _frames(paths, plan, sheet),
+        _frames(moments(nimg, frames, hold), sheet),
         out,
         frames=frames,
         height=height + line,
@@ -189,15 +217,13 @@ def write_timelapse(
     return nimg[0], nimg[-1]
 
 
-def _frames(
-    paths: Sequence[Path], plan: Sequence[Moment], sheet: Callable[[Path], np.ndarray]
-) -> Iterator[np.ndarray]:
-    """Draw the frames, some at a time; of the checkpoints' sheets, two are in memory at most."""
+def _frames(plan: Sequence[Moment], sheet: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]:
+    """Draw the frames, some at a time; of the moments' sheets, two are in memory at most."""
     drawn: dict[int, np.ndarray] = {}
 
     def at(number: int) -> np.ndarray:
         if number not in drawn:
-            drawn[number] = sheet(paths[number])
+            drawn[number] = sheet(number)
         return drawn[number]
 
     for start in range(0, len(plan), _FRAMES_AT_ONCE):

@@ -18,9 +18,9 @@ from datasets.progress import duration
 from progan import latents
 from progan.checkpoint import MODEL_NAME, Checkpoints, read_model, save_model
 from progan.errors import ProganError
-from progan.estimate import seconds_left
 from progan.labels import classes_for_rows
 from progan.run_record import for_checkpoints
+from progan.time_left import TimeLeft
 from progan.training import Trainer, crossed
 from tools.class_rows import ClassRows
 from tools.classes import readable
@@ -56,9 +56,13 @@ class Ticks:
     Args:
         run: the run directory.
         seconds: time between two ticks.
-        seconds_per_image: estimate by level, which what is measured replaces.
+        left: estimates the time to the end, and is told what each round has taken.
         writer: TensorBoard's.
         judge: is shown the scalars of every tick; what it raises ends training.
+        clock: gives seconds since some moment.
+
+    For `left`, `arrive` must be the first observer of all and `leave` the last one: what lies
+    between them is no training.
     """
 
     def __init__(
@@ -66,22 +70,39 @@ class Ticks:
         run: Path,
         *,
         seconds: float,
-        seconds_per_image: dict[int, float],
+        left: TimeLeft,
         writer: "SummaryWriter",
         judge: Callable[[Trainer, Mapping[str, float]], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.log = run / "log.jsonl"
         self.judge = judge
         self.seconds = seconds
-        self.seconds_per_image = seconds_per_image
+        self.left = left
         self.writer = writer
-        self._last = time.monotonic()
+        self._clock = clock
+        self._last = self._arrived = self._left = clock()
         self._images = 0
+
+    def arrive(self, trainer: Trainer, before: int, finished: bool) -> None:
+        """Note that a round has ended, and that observers begin."""
+        self._arrived = self._clock()
+
+    def leave(self, trainer: Trainer, before: int, finished: bool) -> None:
+        """Note that all observers have looked, and that the next round begins."""
+        now = self._clock()
+        self.left.note(
+            trainer.config.schedule.at(before).level,
+            trainer.nimg - before,
+            self._arrived - self._left,
+            now - self._arrived,
+        )
+        self._left = now
 
     def __call__(self, trainer: Trainer, before: int, finished: bool) -> None:
         """Look at the trainer after a round."""
         self._images += trainer.nimg - before
-        elapsed = time.monotonic() - self._last
+        elapsed = self._clock() - self._last
         if elapsed < self.seconds and not finished:
             return
         skipped_before = trainer.skipped
@@ -95,7 +116,7 @@ class Ticks:
                 f"gradients were not finite ({trainer.skipped} in all)"
             )
         self._images = 0
-        self._last = time.monotonic()
+        self._last = self._clock()
         if self.judge is not None:
             self.judge(trainer, scalars)
 
@@ -124,15 +145,20 @@ class Ticks:
     def _tell(self, trainer: Trainer, scalars: dict[str, float]) -> None:
         rate = scalars["speed/images_per_second"]
         stage = trainer.stage
-        if rate > 0:
-            self.seconds_per_image[stage.level] = 1 / rate
-        left = seconds_left(trainer.config, trainer.nimg, self.seconds_per_image)
         size = 2**stage.level
+        whole = trainer.config.nimg
         door.tell(
-            f"kimg {trainer.nimg / 1000:<8.1f} level {stage.level} ({size}×{size})  "
+            f"kimg {course(trainer.nimg, whole):<{len(course(whole, whole))}}  "
+            f"level {stage.level} ({size}×{size})  "
             f"fade {stage.fade:.2f}  {1000 / rate if rate else 0:.1f} s/kimg  "
-            f"ETA {duration(left)}  memory {scalars['speed/memory_gib']:.1f} GiB"
+            f"{duration(self.left.seconds(trainer.nimg))} left  "
+            f"memory {scalars['speed/memory_gib']:.1f} GiB"
         )
+
+
+def course(nimg: int, whole: int) -> str:
+    """Write how far a run has come: `12.3 / 120 (10 %)`, in thousand images."""
+    return f"{nimg / 1000:.1f} / {whole / 1000:g} ({100 * nimg // whole} %)"
 
 
 def sample_layout(resolution: int) -> tuple[int, int]:

@@ -81,10 +81,49 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr("time.time", lambda: clock.now)  # of click's bar
     with progress("Reading", total=4, unit="pictures") as bar:
-        bar.advance(4)
+        clock.now += 30
+        bar.advance(1)
+        clock.now += 10
+        bar.advance(1)
+        assert "20 s left" in terminal.getvalue()
+        bar.advance(2)
     assert "4/4" in terminal.getvalue()
     assert "100%" in terminal.getvalue()
+
+
+def test_what_comes_before_the_first_piece_is_not_expected_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    with progress("Reading", total=1000, unit="pictures") as bar:
+        clock.now += 30  # processes are started
+        bar.advance(4)
+        for _ in range(96):
+            clock.now += 0.125
+            bar.advance()
+        clock.now += 1e6
+        bar.advance(900)
+    told = lines(capsys)
+    # At once, nothing is known; ten seconds later: 920 to go, at 8 a second.
+    assert told[0].endswith("4 of 1000 (0 %), 0.13 pictures/s")
+    assert told[1] == "Reading: 84 of 1000 (8 %), 2.1 pictures/s, 1 min 54 s left"
+
+
+def test_what_was_done_another_time_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    with progress("Training", total=1000, unit="images") as bar:
+        bar.advance(900)
+        for _ in range(99):
+            clock.now += 1
+            bar.advance()
+        clock.now += 1
+        bar.advance()
+    assert lines(capsys)[1].endswith("1 min 28 s left")
 
 
 @pytest.mark.parametrize(
@@ -97,6 +136,8 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         (7500, "2 h 5 min"),
         (7200, "2 h"),
         (90000, "1 d 1 h"),
+        (700 * 86400, "700 d"),
+        (15.1 * 365.25 * 86400, "15 years"),
     ],
 )
 def test_duration(seconds: float, text: str) -> None:

@@ -1,10 +1,12 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from progan.checkpoint import Checkpoints, save_model
 from progan.config import Config, preset
@@ -181,3 +183,101 @@ def test_a_run_without_milestones_is_told_what_would_keep_them(tool: Tool, tmp_p
     ended = tool("timelapse", "run", "film.mp4", "--seconds", 0.5, "--grid", "1x1", "--fps", 4)
     assert ended.status == 0
     assert "--milestone-kimg" in ended.err
+
+
+def write_samples(run: Path, moments: list[int], *, rows: int = 8) -> list[NDArray[np.uint8]]:
+    """Sample grids of 8 faces a row, 16 pixels each, as training draws them."""
+    (run / "samples").mkdir()
+    numbers = np.random.default_rng(0)
+    grids = []
+    for nimg in moments:
+        faces = numbers.integers(0, 256, (rows, 1, 8, 1, 3), np.uint8)
+        faces = np.broadcast_to(faces, (rows, 16, 8, 16, 3))
+        grids.append(np.ascontiguousarray(faces.reshape(rows * 16, 128, 3)))
+        Image.fromarray(grids[-1]).save(run / "samples" / f"{nimg:012d}.png")
+    return grids
+
+
+def test_a_run_without_milestones_is_shown_from_its_sample_grids(
+    tool: Tool, tmp_path: Path
+) -> None:
+    write_run(tmp_path / "run", kept=[4000, 4500])
+    grids = write_samples(tmp_path / "run", [500, 2500, 4500])
+    words = ["--seconds", 4, "--fps", 5, "--hold", 1, "--zoom", 8, "--quality", 2]
+    ended = tool("timelapse", "run", "film.mp4", *words)
+    assert ended.status == 0, ended.err
+    assert ended.out == "20 frames, 4 s, from 0.5 to 4.5 kimg: film.mp4\n"
+    assert ended.err.startswith("These are the sample grids of run/samples.")
+    assert "--milestone-kimg" in ended.err
+    frames = Film(tmp_path / "film.mp4").frames
+    assert frames.shape == (20, 3 * 128, 4 * 128, 3)
+    # 4000 images in 15 frames; halfway is the second grid's time. Twelve faces of eight a row.
+    for frame, grid in ((0, grids[0]), (8, grids[1]), (15, grids[2]), (19, grids[2])):
+        parts = (grid[:16, :64], grid[:16, 64:], grid[16:32, :64])
+        expected = luma(np.concatenate(parts))
+        assert np.abs(luma(frames[frame, 4::8, 4::8]) - expected).mean() < 8, frame
+
+
+def test_faces_of_sample_grids_are_found_by_their_seeds(tool: Tool, tmp_path: Path) -> None:
+    write_run(tmp_path / "run", kept=[4500])
+    grids = write_samples(tmp_path / "run", [500, 4500])
+    words = ["--seconds", 1, "--fps", 4, "--zoom", 8, "--quality", 2, "--captions"]
+    assert tool("timelapse", "run", "film.mp4", *words, "--seeds", "9,63").status == 0
+    frames = Film(tmp_path / "film.mp4").frames
+    line = timelapse.caption_height(128)
+    assert frames.shape == (4, 128 + line, 256, 3)
+    # Seed 9 is the second face of the second row, seed 63 the last of all.
+    expected = luma(np.concatenate([grids[0][16:32, 16:32], grids[0][112:, 112:]], axis=1))
+    assert np.abs(luma(frames[0, 4:128:8, 4::8]) - expected).mean() < 8
+    # The level is what the schedule says.
+    words_of = timelapse.caption("0.5 kimg, 4 pixels", line, 256, 3)
+    assert np.abs(frames[0, 128:].astype(int) - words_of).mean() < 8
+    # A face that no grid has needs two checkpoints, and there is one.
+    refused = tool("timelapse", "run", "other.mp4", *words, "--seeds", "64")
+    assert (refused.status, "--milestone-kimg" in refused.err) == (1, True)
+
+
+def test_checkpoints_from_all_over_the_run_are_preferred(tool: Tool, tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    write_samples(tmp_path / "run", [100, 4500])
+    words = ["--seconds", 1, "--fps", 4, "--grid", "1x1"]
+    ended = tool("timelapse", "run", "film.mp4", *words)
+    assert (ended.status, ended.err) == (0, "")
+    assert "from 0.5 to 4.5 kimg" in ended.out
+
+
+def test_with_classes_rows_of_the_sample_grids_are_shown(tool: Tool, tmp_path: Path) -> None:
+    generators = write_run(tmp_path / "run", kept=[4500], classes=2)
+    save_model(tmp_path / "run/generator.safetensors", generators[-1], classes=("cat", "dog"))
+    grids = write_samples(tmp_path / "run", [500, 4500], rows=2)
+    words = ["--seconds", 1, "--fps", 4, "--zoom", 8, "--quality", 2]
+    assert tool("timelapse", "run", "film.mp4", *words).status == 0
+    frames = Film(tmp_path / "film.mp4").frames
+    assert frames.shape == (4, 2 * 128, 4 * 128, 3)
+    assert np.abs(luma(frames[0, 4::8, 4::8]) - luma(grids[0][:, :64])).mean() < 8
+    for other in (["--class", "dog"], ["--seeds", "1"], ["--grid", "4x3"]):
+        refused = tool("timelapse", "run", "other.mp4", *words, *other)
+        assert (refused.status, "run has kept 1 checkpoint" in refused.err) == (1, True), other
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "other size", "pipe"])
+def test_damaged_sample_grids_are_sentences(tool: Tool, tmp_path: Path, damage: str) -> None:
+    run = tmp_path / "run"
+    write_run(run, kept=[4500])
+    write_samples(run, [500, 2500, 4500])
+    path = run / "samples" / f"{2500:012d}.png"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-200])
+    elif damage == "text":
+        path.write_text("no picture")
+    elif damage == "other size":
+        Image.new("RGB", (64, 64)).save(path)
+    else:
+        path.unlink()
+        os.mkfifo(path)
+    ended = tool("timelapse", "run", "film.mp4", "--seconds", 1, "--fps", 4)
+    assert "000000002500.png is damaged" in ended.err
+    if damage == "cut":  # seen as it is read
+        assert (ended.status, names(tmp_path)) == (1, ["run"])
+    else:
+        assert (ended.status, "It is left out" in ended.err) == (0, True)

@@ -41,52 +41,43 @@ def timelapse(
     device: str,
     overwrite: bool,
 ) -> None:
-    """Film how the same faces grow in training, out of the checkpoints that RUN has kept.
+    """Film how the same faces grow in training, out of what RUN has kept.
 
-    Training keeps the newest few, and with --milestone-kimg others on the way. Each is shown as its
-    average generator draws it at its own level, then fades into the next; in every second of the
-    film the same number of images was shown. OUT is an H.264 MP4.
+    Checkpoints show any faces: training keeps the newest few, and with --milestone-kimg others on
+    the way. Without those, the film shows the first faces of RUN's sample grids. Each moment is
+    shown as the average generator drew it at its own level, then fades into the next; in every
+    second of the film the same number of images was shown. OUT is an H.264 MP4.
     """
-    from progan.latents import latents_of_seeds
     from tools import timelapse as work
 
     options.refuse_other_than_mp4(out)
     if hold is not None and hold >= seconds:
         raise click.BadParameter("leaves no time for the other checkpoints", param_hint="--hold")
-    if grid is None:
-        grid = (4, 3) if seeds is None else (min(8, len(seeds)), -(-len(seeds) // 8))
-    numbers = seeds or list(range(grid[0] * grid[1]))
-    if len(numbers) > grid[0] * grid[1]:
+    if grid is None and seeds is not None:
+        grid = (min(8, len(seeds)), -(-len(seeds) // 8))
+    if grid is not None and seeds is not None and len(seeds) > grid[0] * grid[1]:
         raise click.BadParameter(
-            f"{len(numbers)} faces do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
+            f"{len(seeds)} faces do not fit into {grid[0]}x{grid[1]}", param_hint="--grid"
         )
     where = options.find_device(device)
-    paths = work.kept(run)
-    latent_size, labels = work.faces_of(run, paths[-1], len(numbers), class_name)
+    growth, told = work.choose_source(
+        run, grid=grid, seeds=seeds, class_name=class_name, device=where
+    )
     frames = max(2, round(seconds * fps))
     held = round((seconds / 10 if hold is None else hold) * fps)
     first, last = work.write_timelapse(
-        run,
-        paths,
-        latents_of_seeds(numbers, latent_size),
-        labels,
+        growth,
         out,
-        columns=grid[0],
         frames=frames,
         hold=min(max(1, held), frames - 1),
         fps=fps,
         quality=quality,
         zoom=zoom,
         captions=captions,
-        device=where,
         overwrite=overwrite,
     )
     click.echo(
         f"{frames} frames, {frames / fps:g} s, from {first / 1000:g} to {last / 1000:g} kimg: {out}"
     )
-    if first > last / 2:
-        click.echo(
-            "The run has kept its newest checkpoints alone: training with --milestone-kimg keeps "
-            "earlier ones.",
-            err=True,
-        )
+    if told is not None:
+        click.echo(told, err=True)
