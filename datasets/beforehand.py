@@ -11,7 +11,7 @@ from datasets.description import FILE_NAME
 from datasets.errors import DatasetError
 from datasets.landing import landing_place
 from datasets.prepare import refuse_to_destroy
-from datasets.sources.source import is_picture
+from datasets.sources.signatures import is_picture
 
 # drawn:9, s3://bucket (of which a path has one slash): what is no path here.
 _ELSEWHERE = re.compile(r"drawn:|[A-Za-z][A-Za-z0-9+.\-]+:/|[A-Za-z0-9+.\-]+::", re.DOTALL)

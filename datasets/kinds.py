@@ -15,6 +15,6 @@ KINDS: dict[str, str] = {
 }
 
 ADDRESSES = """\
-Folders of pictures, zip and tar archives and single Parquet files may also lie behind an address: https://host/faces.zip,
-s3://bucket/faces/, hf://datasets/owner/name … They are streamed, not copied first, by the package
-fsspec and its package for that kind of address."""
+Folders of pictures, zip and tar archives and single Parquet files may also lie behind an address:
+https://host/faces.zip, s3://bucket/faces/, hf://datasets/owner/name … They are streamed, not copied
+first, by the package fsspec and its package for that kind of address."""

@@ -40,13 +40,13 @@ def find_classes(source: Source, name: str, classes: str, attributes: Path | Non
     if attributes is not None:
         found = _from_attributes(source, name, classes.split("+"), attributes)
     elif classes == "folders":
-        found = [*_folders(source.names)]
-        if not any(found):
+        folders = _folders(source.names)
+        if not any(folders):
             raise DatasetError(f"{name} has no folders to take as classes; leave out --classes.")
         called = source.folder_classes
         found = [
-            folder if folder is None else called.get(normalize("NFC", folder), folder)
-            for folder in found
+            None if folder is None else called.get(normalize("NFC", folder), folder)
+            for folder in folders
         ]
     elif classes == "labels":
         if source.labels is None:

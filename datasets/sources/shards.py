@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.errors import DatasetError
-from datasets.sources.source import is_picture
+from datasets.sources.signatures import is_picture
 
 SUFFIXES = {
     "webdataset": (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"),

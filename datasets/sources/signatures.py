@@ -71,6 +71,13 @@ def suffix_of(name: str) -> str:
     return suffix if _SUFFIX.fullmatch(suffix) else ""
 
 
+def is_picture(name: str) -> bool:
+    """Check whether a path with forward slashes names a picture that is not hidden."""
+    *folders, own = name.split("/")
+    hidden = any(part.startswith(".") for part in (*folders, own))
+    return suffix_of(own) in PICTURE_SUFFIXES and not hidden
+
+
 def kind_of(head: bytes) -> str | None:
     """Return what kind of picture a file is by its first bytes, None if it seems to be none.
 

@@ -41,5 +41,13 @@ def members(file: File) -> Generator[tarfile.TarInfo]:
                 yield member
                 # Else the archive keeps a record of each, for ever.
                 archive.members.clear()  # type: ignore[attr-defined]
+            end = archive.offset
     except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError):
         raise DatasetError(f"{file.name} is not a tar archive, or is damaged.") from None
+    # The library takes a damaged header for the end of the archive; to leave out what comes after
+    # it would lose pictures in silence.
+    if any(file.read(end, tarfile.BLOCKSIZE)):
+        raise DatasetError(
+            f"{file.name} is damaged at byte {end}; fetch or make it again, or unpack what is "
+            "whole and give that folder."
+        )

@@ -8,17 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import DatasetError, UnusableError
-from datasets.progress import progress
-from datasets.sources.files import File, Reader, Stretches
+from datasets.sources.files import File, Stretches
 from datasets.sources.links import LONGEST_LINK, NOWHERE, follow
 from datasets.sources.selection import Selection
 from datasets.sources.signatures import HEAD_BYTES, without_raw_files
 from datasets.sources.source import MOST_BYTES, MOST_PICTURES, Source, no_pictures
-
-# Of a member's long name or the like, which is read at once.
-_MOST_HEADER_BYTES = 2**20
-# Of settings that hold for all members that follow.
-_MOST_SETTINGS = 1000
+from datasets.sources.tar_members import members
 
 
 @dataclass(frozen=True)
@@ -58,34 +53,13 @@ def open_tar(file: File) -> Tar:
     Raises:
         DatasetError: the file is no tar archive, is damaged, or holds no picture.
     """
-    members = _Members()
-    reader = Reader(file, most=_MOST_HEADER_BYTES)
-    try:
-        # Not "r:*": a compressed archive has no places that one could jump to.
-        with (
-            progress(f"Listing {file.name}", total=file.size // 10**6, unit="MB") as bar,
-            tarfile.open(fileobj=reader, mode="r:") as archive,
-        ):
-            end = 0
-            for member in archive:
-                # The library believes a size below zero, and would go round and round.
-                if member.size < 0 or archive.offset <= end:
-                    raise tarfile.HeaderError
-                if len(archive.pax_headers) > _MOST_SETTINGS:
-                    raise tarfile.HeaderError
-                bar.advance(archive.offset // 10**6 - end // 10**6)
-                end = archive.offset
-                members.add(member)
-                if len(members.found) > MOST_PICTURES:
-                    raise DatasetError(f"{file.name} has more than {MOST_PICTURES} members.")
-                # Else the archive keeps a record of each, for ever.
-                archive.members.clear()  # type: ignore[attr-defined]
-            end = archive.offset
-    except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError):
-        raise DatasetError(f"{file.name} is not a tar archive, or is damaged.") from None
-    _refuse_rest(file, end)
+    found = _Members()
+    for member in members(file):
+        found.add(member)
+        if len(found.found) > MOST_PICTURES:
+            raise DatasetError(f"{file.name} has more than {MOST_PICTURES} members.")
     selection = Selection.within(file)
-    names, places = members.select(selection, file)
+    names, places = found.select(selection, file)
     selection.report(file.name)
     if not names:
         raise DatasetError(no_pictures(file.name, selection.listed()))
@@ -180,13 +154,3 @@ class _Members:
 
 def _head(file: File, place: _Place | str) -> bytes:
     return b"" if isinstance(place, str) else file.read(place[0], min(place[1], HEAD_BYTES))
-
-
-def _refuse_rest(file: File, end: int) -> None:
-    # The library takes a damaged header for the end of the archive; to leave out what comes after
-    # it would lose pictures in silence.
-    if any(file.read(end, tarfile.BLOCKSIZE)):
-        raise DatasetError(
-            f"{file.name} is damaged at byte {end}; fetch or make it again, or unpack what is "
-            "whole and give that folder."
-        )

@@ -12,7 +12,7 @@ from datasets.__main__ import datasets
 from datasets.class_folders import folders_of
 from datasets.exporting import export
 from datasets.pyramid import Dataset
-from datasets.sources.source import is_picture
+from datasets.sources.signatures import is_picture
 from tests.datasets.conftest import Program
 from tests.datasets.making import write_dataset
 from tests.datasets.sources.making import opened, write_zip

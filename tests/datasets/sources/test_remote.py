@@ -395,3 +395,28 @@ def test_parts_beyond_the_end(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"0123456789")
     assert LocalFile(tmp_path / "x").read(8, 10) == b"89"
     assert LocalFile(tmp_path / "x").read(20, 10) == b""
+
+
+def test_a_parquet_file_and_a_shard_behind_an_address(
+    memory: Any, prepared: Prepare, tmp_path: Path
+) -> None:
+    files, names = list(FILES.values()), list(FILES)
+    path = making.write_parquet(tmp_path / "x.parquet", files, paths=names, row_group_size=3)
+    memory.pipe_file("/in/x.parquet", path.read_bytes())
+    check(prepared("memory://in/x.parquet"), IMAGES)
+    samples = {f"{n}": {"png": data, "cls": b"%d" % (n % 2)} for n, data in enumerate(files)}
+    shard = making.write_shard(tmp_path / "x.tar", samples)
+    memory.pipe_file("/in/x.tar", shard.read_bytes())
+    check(
+        prepared("memory://in/x.tar", "--classes", "labels", name="other"),
+        {f"{n}.png": image for n, image in enumerate(pictures())},
+        {f"{n}.png": str(n % 2) for n in range(len(files))},
+    )
+    with pytest.raises(DatasetError, match="only single files of this kind"):
+        opened("memory://in", kind="parquet")
+    # What vanishes ends the work; it is not the fault of the pictures.
+    source = opened("memory://in/x.parquet")
+    assert source.load(0) == files[0]
+    memory.store.clear()
+    with pytest.raises(SourceLostError):
+        source.load(7)
