@@ -98,6 +98,8 @@ class _Seen:
     least: float = np.inf
     most: float = -np.inf
     whole: bool = True
+    of_bytes: bool = True
+    """Whether they are multiples of 257, as 8 bits become when they are made 16."""
     count: int = 0
     above_1: int = 0
     above_255: int = 0
@@ -108,6 +110,7 @@ class _Seen:
             raise UnusableError("brightness that is infinite or not a number")
         self.least = min(self.least, float(samples.min()))
         self.most = max(self.most, float(samples.max()))
+        self.of_bytes = self.of_bytes and not (samples % 257).any()
         if self.kind == "f":
             self.whole = self.whole and bool((samples == np.floor(samples)).all())
             self.above_1 += int(np.count_nonzero(samples > 1))
@@ -119,7 +122,8 @@ def _white_of_integers(seen: _Seen) -> float:
     if seen.most <= _BYTE and seen.most != 1:
         return _BYTE
     # Integers of 16 bits with a sign have no 65535 for white.
-    if _14_BITS < seen.most <= _WORD and seen.bits > 16:
+    wide = seen.of_bytes or seen.most > _14_BITS
+    if wide and seen.most <= _WORD and seen.bits > 16:
         return _WORD
     # 32 bits as the standard means them, where nearly all of them are made use of.
     if seen.kind == "u" and seen.most > _LONG / 4:
@@ -134,9 +138,11 @@ def _white_of_floats(seen: _Seen) -> float:
     if seen.most > _WORD * overshot:
         raise UnusableError(_OUTSIDE)
     if seen.above_1 >= _LEAST_PART * seen.count:
+        if seen.of_bytes:
+            return _WORD
         if (seen.whole or seen.most > _PER_CENT * overshot) and seen.most <= _BYTE * overshot:
             return _BYTE
-        wide = seen.whole or seen.above_255 >= _LEAST_PART * seen.count
-        if wide and seen.most > _14_BITS * overshot:
+        used = seen.whole or seen.above_255 >= _LEAST_PART * seen.count
+        if used and seen.most > _14_BITS * overshot:
             return _WORD
     raise UnusableError(_UNCLEAR)

@@ -105,6 +105,14 @@ def test_whole_numbers_of_an_unclear_range_are_refused(most: int) -> None:
         shown(numbers)
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+@pytest.mark.parametrize("most", [1, 30, 63])
+def test_8_bits_made_16_are_told_by_their_numbers(most: int, kind: type) -> None:
+    bytes_ = np.random.default_rng(1).integers(0, most, (20, 20), endpoint=True)
+    bytes_[0, 0] = most
+    assert np.array_equal(shown((257 * bytes_).astype(kind)), bytes_)
+
+
 def test_black_and_white_in_floating_point() -> None:
     numbers = (photograph() > 0.5).astype(np.float32)
     assert np.array_equal(shown(numbers), 255 * numbers)
