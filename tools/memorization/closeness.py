@@ -1,10 +1,10 @@
 """Do images, taken together, lie closer to the training photographs than new photographs do?
 
 Copies that were changed may each be as far from their originals as a new photograph is from its
-nearest. Together they still differ from new photographs, in two ways: they are closer to the
-training photographs (the data-copying test, and authenticity), and each of them is closer to one
-than to the next. Images that are smooth, typical or little varied are closer, too, but to many
-photographs alike. So both ways are asked for.
+nearest. Together they still differ from new photographs: each of them is closer to one training
+photograph than to the next. Most often they are closer altogether, too (the data-copying test, and
+authenticity); but so are images that are smooth, typical or little varied, which lie near to many
+photographs alike. So the first decides, and the others say more about it.
 """
 
 import math
@@ -27,8 +27,8 @@ Numbers = NDArray[np.float64]
 
 # Fewer images or photographs than this say nothing together.
 _LEAST = 20
-# Held-out photographs are few. They need not show by themselves that images are closer, but must
-# not deny it: of new images, 5 % get past them.
+# Held-out photographs are few. They need not show anything by themselves, but must not deny what
+# they show together with those that were left out: of new images, 5 % get past them.
 _HELD_OUT_AGREE = 0.05
 # Ways to be closer, of which each has its part of the chance.
 _WAYS = 2
@@ -51,8 +51,8 @@ class Closeness:
         single: z-score of how near the nearest photograph is, in parts of the distance to the
             next; about standard normal for new images, far below zero where each image is near to
             one photograph alone.
-        single_chance: of so low a z-score.
-        agreed: whether held-out photographs alone do not deny that the images are closer.
+        single_held_out: the same against held-out photographs alone.
+        single_chance: of so low a z-score; 1 where held-out photographs alone deny it.
     """
 
     effective: float
@@ -63,18 +63,13 @@ class Closeness:
     authentic_new: float | None
     authentic_chance: float
     single: float | None
+    single_held_out: float | None
     single_chance: float
-    agreed: bool
 
     @property
     def closer_chance(self) -> float:
         """The chance that new images are so much closer, in either way."""
         return min(1.0, _WAYS * min(self.c_t_chance, self.authentic_chance))
-
-    @property
-    def chance(self) -> float:
-        """The chance that new images are so much closer, and to single photographs."""
-        return max(self.closer_chance, self.single_chance) if self.agreed else 1.0
 
 
 def effective_images(yardstick: Yardstick, space: str, found: Found) -> float:
@@ -122,9 +117,8 @@ def closeness(
     leads = yardstick.leads(space, found)
     usual = np.concatenate([yardstick.leads(space, s.found[space])[s.single] for s in samples])
     single = _test(leads, usual)
-    denied = chance(
-        None if copying_held_out is None else copying_held_out.z, int(held.single.sum()), 1
-    )
+    alone = _test(leads, yardstick.leads(space, held.found[space])[held.single])
+    denied = alone is not None and chance(alone, int(held.single.sum()), 1) >= _HELD_OUT_AGREE
     return Closeness(
         effective=counted,
         c_t=copying,
@@ -136,8 +130,8 @@ def closeness(
         authentic_new=_share(theirs),
         authentic_chance=chance(_test(ours, theirs), len(theirs), half),
         single=single,
-        single_chance=chance(single, len(usual), half),
-        agreed=copying_held_out is None or denied < _HELD_OUT_AGREE,
+        single_held_out=alone,
+        single_chance=1.0 if denied else chance(single, len(usual), half),
     )
 
 

@@ -14,10 +14,9 @@ Kind = Literal[
     "near duplicates",
     "flagged",
     "discoveries",
-    "closer to single photographs",
+    "single photographs",
     "C_T",
     "authenticity",
-    "single photographs",
 ]
 
 LEVEL = 0.01
@@ -33,7 +32,7 @@ class Evidence:
 
     Attributes:
         kind: what it is.
-        decides: whether it decides by itself; else it is a part of what does.
+        decides: whether it decides by itself; else it only says more.
         space: the feature space that it is taken from; None for all.
         value: what was measured: a count, a share or a z-score.
         usual: the same of new photographs; None where it is not known.
@@ -76,7 +75,7 @@ def weigh(
         spaces: what the images are together, by the space's name.
 
     Returns:
-        First what decides, then its parts; of the space that says most.
+        First what decides, then the rest; of the space that says most.
     """
     found = [
         Evidence(
@@ -111,8 +110,7 @@ def weigh(
 
 def told(evidence: Sequence[Evidence]) -> str:
     """Return what speaks for copying as a part of a sentence; empty if nothing does."""
-    shown = [one for one in evidence if one.speaks and one.kind != "closer to single photographs"]
-    return ", ".join(one.says for one in shown)
+    return ", ".join(one.says for one in evidence if one.speaks)
 
 
 def chance_in_words(value: float) -> str:
@@ -127,20 +125,21 @@ def score_in_words(value: float) -> str:
 
 def _of_closeness(spaces: Mapping[str, Closeness]) -> list[Evidence]:
     count = len(spaces)
-    # Where no space says all that is asked for, the one that says a part of it is shown.
-    space = min(spaces, key=lambda name: (spaces[name].chance, spaces[name].closer_chance))
-    if count * spaces[space].chance >= LEVEL_OF_ONE:
-        space = min(spaces, key=lambda name: spaces[name].closer_chance)
-    one, found = spaces[space], []
+    found: list[Evidence] = []
+    space = min(spaces, key=lambda name: (spaces[name].single_chance, spaces[name].closer_chance))
+    one = spaces[space]
 
     def add(kind: Kind, value: float, chance: float, says: str, usual: float | None) -> None:
         found.append(
             _test(kind, value, min(1.0, count * chance), says, usual=usual, space=space)
         )  # fmt: skip
 
-    if one.c_t is not None and one.single is not None:
-        says = f"closer to single photographs than new photographs are ({space})"
-        add("closer to single photographs", one.single, one.chance, says, 0.0)
+    if one.single is not None:
+        says = f"the nearest photograph nearer than the next by z = {score_in_words(one.single)}"
+        add("single photographs", one.single, one.single_chance, f"{says} in {space}", 0.0)
+    if count * one.single_chance >= LEVEL_OF_ONE:
+        space = min(spaces, key=lambda name: spaces[name].closer_chance)
+        one = spaces[space]
     if one.c_t is not None:
         beside = (
             f" ({score_in_words(one.c_t_held_out.z)} beside the held-out ones alone)"
@@ -152,9 +151,6 @@ def _of_closeness(spaces: Mapping[str, Closeness]) -> list[Evidence]:
     if one.authentic is not None and one.authentic_new is not None:
         says = f"{one.authentic:.0%} authentic in {space} (photographs: {one.authentic_new:.0%})"
         add("authenticity", one.authentic, 2 * one.authentic_chance, says, one.authentic_new)
-    if one.single is not None:
-        says = f"the nearest photograph nearer than the next by z = {score_in_words(one.single)}"
-        add("single photographs", one.single, one.single_chance, f"{says} in {space}", 0.0)
     return found
 
 
@@ -169,7 +165,7 @@ def _test(
 ) -> Evidence:
     return Evidence(
         kind=kind,
-        decides=kind in ("flagged", "discoveries", "closer to single photographs"),
+        decides=kind in ("flagged", "discoveries", "single photographs"),
         space=space,
         value=value,
         usual=usual,

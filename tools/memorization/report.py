@@ -100,12 +100,12 @@ def _space(seen: Examined, name: str) -> Json:
         "authenticity_of_held_out": one.authentic_held_out,
         "authenticity_of_photographs": together.authentic_new,
         "single_photographs_z": together.single,
+        "single_photographs_held_out_only_z": together.single_held_out,
         "effective_images": together.effective,
         "chances": {
             "data_copying": together.c_t_chance,
             "authenticity": together.authentic_chance,
             "single_photographs": together.single_chance,
-            "closer_to_single_photographs": together.chance,
         },
         "training_images_that_are_nearest": one.nearest,
         "coverage": one.nearest / len(yardstick.finder.training),

@@ -130,7 +130,7 @@ class Judged:
             self.chance,
             int(self.near_duplicate.sum()),
             discovered_chance=chances["discoveries"],
-            closer_chance=chances.get("closer to single photographs", 1.0),
+            closer_chance=chances.get("single photographs", 1.0),
         )
 
 
@@ -140,8 +140,9 @@ def judge(yardstick: Yardstick, found: dict[str, Found]) -> Judged:
     "memorized": more than half of the images are flagged, and that speaks for copying. "some
     copies": the number of flagged images speaks for copying, or discoveries do; or at least one
     image lies as near to a training photograph as only duplicates do (five spreads of the usual
-    distance nearer than usual). "closer than chance": none of these, but all images together are
-    closer to the training photographs than new ones, and to single ones. Else "no sign of copying".
+    distance nearer than usual). "closer than chance": none of these, but all images together show
+    that each is closer to one training photograph, compared with the next, than new ones are. Else
+    "no sign of copying".
 
     Args:
         yardstick: made of the dataset.
@@ -197,7 +198,7 @@ def decide(
         chance: that so many of new images are.
         near_duplicates: how many images are near duplicates.
         discovered_chance: that new images have p-values so small.
-        closer_chance: that new images are so much closer, and to single photographs.
+        closer_chance: that new images are so much closer to one photograph than to the next.
     """
     if 2 * flagged > images and chance < LEVEL_OF_ONE:
         return "memorized"
@@ -267,13 +268,20 @@ def sentence(judged: Judged, yardstick: Yardstick, *, of_a_model: bool) -> str:
 
 def _because(judged: Judged) -> str:
     """Name the evidence that spoke; empty if none did."""
-    said = told(judged.evidence)
+    evidence = judged.evidence
+    said = told(evidence)
     if not said:
         return ""
     if judged.verdict == "closer than chance":
+        if any(one.speaks and one.kind in ("C_T", "authenticity") for one in evidence):
+            return (
+                " Together the images lie closer to the training photographs than new photographs "
+                f"do, and each to a single one, though none can be named as a copy: {said}."
+            )
         return (
-            " Together the images lie closer to the training photographs than new photographs do, "
-            f"and each to a single one, though none can be named as a copy: {said}."
+            " Each image hangs on a single training photograph as new photographs do not and "
+            "changed copies do, though none can be named as a copy, and together they are no "
+            f"closer than new ones: {said}."
         )
     if judged.verdict == "no sign of copying":
         return (

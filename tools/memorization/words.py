@@ -95,7 +95,8 @@ def evidence(summary: Json) -> str:
     level = next(one["level"] for one in summary["evidence"] if one["level"] is not None)
     together = any(not one["decides"] for one in summary["evidence"])
     parts = (
-        "The last three are parts of the one before them: none of them decides alone."
+        "C_T and authenticity do not decide alone: images that are smooth, typical or little "
+        "varied lie closer, too."
         if together
         else "There are too few images or photographs to say anything of all images together."
     )
@@ -178,8 +179,8 @@ def method(summary: Json) -> str:
         "if more are flagged than may be by chance, if there are discoveries that may not be by "
         "chance, or if any image is a near duplicate: five times the usual spread nearer than the "
         "median photograph; “closer than chance” if none can be named so, but all images together "
-        "are closer to the training photographs than new ones (C<sub>T</sub> or authenticity, and "
-        "held-out photographs do not deny it) and each is closer to one than to the next; else “no "
+        "show that each is closer to one training photograph, compared with the next, than new "
+        "ones are (and held-out photographs alone do not deny it); else “no "
         "sign of copying”. Near duplicates aside, new images get another verdict with a chance of "
         f"at most {summary['chance_of_a_false_verdict']:.0%}, of which each of the three tests has "
         "a third, and each feature space its part of that. Images that have their nearest "

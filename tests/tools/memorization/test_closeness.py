@@ -13,7 +13,6 @@ from tools.memorization.closeness import closeness, effective_images
 from tools.memorization.evidence import LEVEL_OF_ONE
 from tools.memorization.finding import Found
 from tools.memorization.search import Neighbours
-from tools.memorization.statistics import DataCopying
 from tools.memorization.verdict import Judged, judge, sentence
 from tools.memorization.yardstick import Yardstick
 
@@ -143,7 +142,7 @@ def test_moved_copies_are_closer_than_chance_although_none_is_flagged(
     assert structure.c_t is not None
     assert structure.c_t_held_out is not None
     assert structure.single is not None
-    assert structure.chance < LEVEL_OF_ONE / 2
+    assert structure.single_chance < LEVEL_OF_ONE / 2
     text = sentence(seen, divided, of_a_model=False)
     assert ": closer than chance. Together the images lie closer" in text
     assert f"C_T of −{-structure.c_t.z:.1f} in structure" in text
@@ -178,7 +177,7 @@ def test_images_that_are_near_to_all_alike_are_told_from_copies(pixels: Yardstic
     assert one.c_t is not None
     assert one.single is not None
     assert one.c_t.z / one.c_t.spread < -3 < -1 < one.single < 1
-    assert one.closer_chance < LEVEL_OF_ONE < one.chance
+    assert one.closer_chance < LEVEL_OF_ONE < one.single_chance
     assert judged.verdict == "no sign of copying"
     text = sentence(judged, pixels, of_a_model=True)
     assert ": no sign of copying. C_T of −" in text
@@ -191,34 +190,57 @@ def test_images_that_are_near_to_all_alike_are_told_from_copies(pixels: Yardstic
     near = replace(found.neighbours, distances=distances)
     judged = judge(pixels, {"pixels": replace(found, neighbours=near)})
     assert judged.verdict == "closer than chance"
-    # Near to one alone, and yet no closer than photographs are.
+    assert "Together the images lie closer" in sentence(judged, pixels, of_a_model=True)
+    # Near to one alone, and yet no closer than photographs are: as copies under noise.
     near = replace(found.neighbours, distances=distances * 1.1)
     judged = judge(pixels, {"pixels": replace(found, neighbours=near)})
-    assert judged.together["pixels"].single_chance < LEVEL_OF_ONE
-    assert judged.verdict == "no sign of copying"
+    assert judged.together["pixels"].closer_chance > LEVEL_OF_ONE
+    assert judged.verdict == "closer than chance"
+    text = sentence(judged, pixels, of_a_model=True)
+    assert "Each image hangs on a single training photograph" in text
+    assert "C_T" not in text
 
 
-def test_closeness_asks_for_both_and_for_no_word_against_it(
-    divided: Yardstick, moved: dict[str, Found], seen: Judged
+def test_held_out_photographs_alone_may_deny_it(
+    divided: Yardstick, moved: dict[str, Found], seen: Judged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, one = moved["structure"], seen.spaces["structure"]
+    one, found = seen.spaces["structure"], moved["structure"]
     both = seen.together["structure"]
-    assert both.agreed
-    assert both.chance == max(both.closer_chance, both.single_chance)
     assert both.closer_chance == 2 * min(both.c_t_chance, both.authentic_chance)
-    above = DataCopying(z=-1.0, cells=1, left_out=0.0, spread=1.0)
-    denied = closeness(divided, "structure", found, copying=one.copying, copying_held_out=above)
-    assert not denied.agreed
-    assert denied.chance == 1
-    near = found.neighbours
-    few = replace(
+    leads = divided.leads("structure", found)
+    held_out = divided.leads("structure", divided.held_out.found["structure"])
+    assert both.single_held_out == pytest.approx(z_of(leads, held_out), abs=1e-6)
+    # Held-out photographs that hang on single ones just as much.
+    ours = {id(found): leads, id(divided.held_out.found["structure"]): held_out * 0 + leads.min()}
+    plain = divided.leads
+    monkeypatch.setattr(
+        divided, "leads", lambda space, of: ours[id(of)] if id(of) in ours else plain(space, of)
+    )
+    denied = closeness(
+        divided,
+        "structure",
         found,
+        copying=one.copying,
+        copying_held_out=one.copying_held_out,
+    )
+    assert denied.single is not None
+    assert denied.single < -3
+    assert denied.single_held_out is not None
+    assert denied.single_held_out > 3
+    assert denied.single_chance == 1
+
+
+def test_too_few_images_say_nothing_together(divided: Yardstick, moved: dict[str, Found]) -> None:
+    near = moved["structure"].neighbours
+    few = replace(
+        moved["structure"],
         neighbours=Neighbours(
             rows=near.rows[:19], mirrored=near.mirrored[:19], distances=near.distances[:19]
         ),
     )
     nothing = closeness(divided, "structure", few, copying=None, copying_held_out=None)
-    assert (nothing.chance, nothing.single, nothing.c_t_chance) == (1, None, 1)
+    assert (nothing.single, nothing.single_held_out, nothing.single_chance) == (None, None, 1)
+    assert (nothing.c_t_chance, nothing.closer_chance) == (1, 1)
 
 
 def test_authenticity_and_leads_are_what_they_say(

@@ -186,13 +186,12 @@ def test_the_evidence_is_told_wherever_the_verdict_is(
     assert summary["verdict"] == "closer than chance"
     evidence = {one["kind"]: one for one in summary["evidence"]}
     assert list(evidence) == [
-        "near duplicates", "flagged", "discoveries", "closer to single photographs", "C_T",
-        "authenticity", "single photographs",
+        "near duplicates", "flagged", "discoveries", "single photographs", "C_T", "authenticity",
     ]  # fmt: skip
     assert [kind for kind, one in evidence.items() if one["decides"] and one["speaks"]] == [
-        "closer to single photographs"
+        "single photographs"
     ]
-    together = evidence["closer to single photographs"]
+    together = evidence["single photographs"]
     assert together["chance"] < together["level"] == summary["chance_of_a_false_verdict"] / 3
     structure = summary["spaces"]["structure"]
     assert evidence["C_T"]["value"] == structure["data_copying"]["z"]
@@ -200,9 +199,8 @@ def test_the_evidence_is_told_wherever_the_verdict_is(
     assert evidence["authenticity"]["value"] == structure["authenticity"]
     assert evidence["authenticity"]["usual"] == structure["authenticity_of_photographs"]
     assert structure["effective_images"] == 136
-    assert together["chance"] == pytest.approx(
-        2 * structure["chances"]["closer_to_single_photographs"]
-    )
+    assert together["chance"] == pytest.approx(2 * structure["chances"]["single_photographs"])
+    assert evidence["C_T"]["chance"] == pytest.approx(4 * structure["chances"]["data_copying"])
     assert evidence["flagged"]["chance"] == summary["chance_of_so_many"]
     # In the terminal, on the page, and in JSON.
     seen = Page((tmp_path / "out/report.html").read_text())
