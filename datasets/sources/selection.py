@@ -38,20 +38,23 @@ class Selection:
         unseen: how many files were not looked into, because that would have taken too long.
     """
 
-    def __init__(self, glances: int | None = None) -> None:
+    def __init__(self, glances: int | None = None, *, backslashes: bool = False) -> None:
         """Begin with nothing.
 
         Args:
             glances: how many files may be looked into; None for any number.
+            backslashes: whether these part folders, too, as in archives from Windows. In a folder
+                they are letters of a name.
         """
         self.passed_over: dict[str, str] = {}
         self.unseen = 0
-        self._glances = glances
+        self._glances, self._backslashes = glances, backslashes
 
     @classmethod
     def within(cls, archive: File) -> "Selection":
         """Begin with nothing, for the files in an archive."""
-        return cls(None if isinstance(archive, LocalFile) else GLANCES_ELSEWHERE)
+        glances = None if isinstance(archive, LocalFile) else GLANCES_ELSEWHERE
+        return cls(glances, backslashes=True)
 
     def takes(self, name: str, read_head: Callable[[], bytes]) -> bool:
         """Check whether a file is taken as a picture, and note it if it is passed over.
@@ -61,14 +64,16 @@ class Selection:
             read_head: reads its first `HEAD_BYTES`; called only where the name does not tell.
         """
         if len(name) > LONGEST_NAME:
-            if suffix_of(plain(name[-LONGEST_NAME:])) in PICTURE_SUFFIXES | RAW_SUFFIXES:
+            if suffix_of(name[-LONGEST_NAME:].strip()) in PICTURE_SUFFIXES | RAW_SUFFIXES:
                 self.pass_over(name, f"a name of more than {LONGEST_NAME} letters")
             return False
-        *folders, own = plain(name).split("/")
-        suffix = suffix_of(own)
+        *folders, own = (plain(name) if self._backslashes else name).split("/")
+        suffix = suffix_of(own.strip())
         if own.startswith("."):
             # A dot alone before the suffix is all of the name, to Python.
-            self._judge_hidden(name, suffix_of("x" + own), read_head, is_double=own[:2] == "._")
+            self._judge_hidden(
+                name, suffix_of("x" + own.strip()), read_head, is_double=own[:2] == "._"
+            )
             return False
         if any(_is_hidden(folder) for folder in folders):
             if suffix in PICTURE_SUFFIXES | RAW_SUFFIXES:
@@ -152,4 +157,4 @@ class Selection:
 
 
 def _is_hidden(folder: str) -> bool:
-    return folder == _MACOSX or (folder.startswith(".") and folder != "..")
+    return folder == _MACOSX or (folder.startswith(".") and folder not in (".", ".."))

@@ -7,7 +7,6 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from datasets.errors import UnusableError
-from datasets.names import plain
 from datasets.sources.source import Source
 
 S = TypeVar("S", bound=Source)
@@ -117,7 +116,7 @@ def without_raw_files(load: Callable[[S, int], bytes]) -> Callable[[S, int], byt
     def checked(self: S, item: int) -> bytes:
         data = load(self, item)
         kind = kind_of(data[:HEAD_BYTES])
-        suffix = suffix_of(plain(self.names[item]))
+        suffix = suffix_of(self.names[item].strip())
         if kind == "raw" or (kind in (None, "tiff") and suffix in RAW_SUFFIXES):
             raise UnusableError(RAW_REASON)
         return data

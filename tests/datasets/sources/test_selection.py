@@ -166,6 +166,15 @@ def test_an_archive_elsewhere_is_looked_into_a_hundred_times_at_most(
         system.store.clear()
 
 
+def test_backslashes_are_letters_in_the_names_of_files(tmp_path: Path) -> None:
+    names = ["n\\.png", "n\\.x\\1.png", "__MACOSX\\2.png"]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(png(number))
+    source = opened(tmp_path)
+    assert sorted(source.names) == sorted(names)
+    assert source.passed_over == ()
+
+
 def test_a_picture_without_a_name_is_listed(tmp_path: Path) -> None:
     members = [making.Member(name=name, data=png(n)) for n, name in enumerate((b"", b"a.png"))]
     (tmp_path / "a.zip").write_bytes(making.zip_of(members))
