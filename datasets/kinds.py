@@ -1,8 +1,8 @@
 """The kinds of sources, and how they are told apart by looking. Needs neither NumPy nor Pillow."""
 
 KINDS: dict[str, str] = {
-    "folder": "a folder of JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC pictures, with all folders in "
-    "it",
+    "folder": "a folder of JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC pictures, and all folders "
+    "in it",
     "zip": "a zip archive of pictures",
     "tar": "a tar archive of pictures, not compressed",
     "webdataset": "a tar archive of WebDataset's samples (0001.jpg, 0001.cls), or a folder of them",

@@ -47,7 +47,8 @@ def test_variants_are_trained_measured_and_laid_side_by_side(
     out = Path("out")
     assert names(out) == ["ablation.json", "plot.png", "runs", "table.json", "table.md"]
     assert names(out / "runs") == ["logistic-seed0", "logistic-seed1", "wide-seed0", "wide-seed1"]
-    assert Image.open(out / "plot.png").size[0] > 500
+    with Image.open(out / "plot.png") as plot:
+        assert plot.size[0] > 500
     whole = json.loads((out / "table.json").read_text())
     for variant, maps in (("wide", 8), ("logistic", 4)):
         runs = whole["runs"][variant]

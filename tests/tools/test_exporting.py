@@ -129,7 +129,8 @@ def test_a_model_file_to_hand_on_has_half_the_size_and_the_same_pictures(
     assert "CC0" in card
     program = card.split("```python\n")[1].split("```")[0]
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, env=WITH_LIBRARY)
-    assert Image.open(tmp_path / "four.png").size == (64, 16)
+    with Image.open(tmp_path / "four.png") as four:
+        assert four.size == (64, 16)
 
 
 def test_a_model_file_whose_pictures_would_differ_does_not_land(tool: Tool, tmp_path: Path) -> None:
