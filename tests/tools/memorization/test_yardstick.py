@@ -165,6 +165,10 @@ def test_duplicates_are_found_listed_and_left_out(tmp_path: Path) -> None:
     # A copy of a doubled photograph is no more authentic than any other.
     found = one.finder.find([pictures[[3, 6]] + 1])["pixels"]
     assert (one.spacing("pixels", found) > 0.5).all()
+    # And hangs on both as on one.
+    first = one._pictures[found.neighbours.rows[:, :2]]
+    assert (first[:, 0] == first[:, 1]).all()
+    assert (one.leads("pixels", found) < 0.2).all()
 
 
 def test_a_sample_of_many_photographs(portraits: Dataset) -> None:
