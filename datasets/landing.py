@@ -48,12 +48,12 @@ def landing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterato
     except BaseException as error:
         _remove(temporary)
         if isinstance(error, OSError) and error.errno is not None:
-            _name_after(error, temporary, final)
+            raise _named_after(error, temporary, final) from error.__cause__
         raise
 
 
-def _name_after(error: OSError, temporary: Path, final: Path) -> None:
-    """Let an error name the place that the user knows, and not the temporary one."""
+def _named_after(error: OSError, temporary: Path, final: Path) -> OSError:
+    """Return an error that names the place that the user knows, and not the temporary one."""
     names = [
         os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else None
         for name in (error.filename, error.filename2)
@@ -61,7 +61,11 @@ def _name_after(error: OSError, temporary: Path, final: Path) -> None:
     ours = [name is not None and name.startswith(str(temporary)) for name in names]
     # A full disk is reported without a name.
     if any(ours) or error.filename is None:
-        error.filename, error.filename2 = str(final), None
+        try:
+            error.filename, error.filename2 = str(final), None
+        except AttributeError:  # the film library's own kinds of error have names that stay
+            return OSError(error.errno, error.strerror, str(final))
+    return error
 
 
 def clear_unlanded(folder: Path) -> None:

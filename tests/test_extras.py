@@ -30,7 +30,8 @@ for package in (datasets, progan, tools):
             importlib.import_module(module.name)
 import datasets.__main__, tools.__main__
 
-from datasets.errors import DatasetError
+from datasets.errors import DatasetError, UnusableError
+from datasets.formats.heif import read_heic
 from datasets.faces import Mtcnn
 from datasets.sources import open_source
 from datasets.sources.parquet_columns import require_pyarrow
@@ -51,7 +52,7 @@ doors = {
     "aiohttp": opening("https://localhost:9/x.zip"),
     "faiss-cpu": approximate.need,
     "onnx": export, "onnxscript": export, "onnxruntime": export,
-    "pyarrow": require_pyarrow,
+    "pillow-heif": lambda: read_heic(b""), "pyarrow": require_pyarrow,
     "mtcnn": Mtcnn, "tensorflow": Mtcnn,
 }
 said = {}
@@ -64,12 +65,12 @@ for extra, name in imports.items():
         said[extra] = "nothing"
     except KeyError:
         said[extra] = "no door is known"
-    except DatasetError as error:
+    except (DatasetError, UnusableError) as error:
         said[extra] = str(error)
 print(json.dumps(said))
 """
 # What a package is imported as, where that is not its own name.
-_IMPORTED = {"faiss-cpu": "faiss"}
+_IMPORTED = {"faiss-cpu": "faiss", "pillow-heif": "pillow_heif"}
 # Needed only to find faces or to read Parquet files, and large.
 _UNLISTED = tuple(name for name in ("mtcnn", "tensorflow", "pyarrow") if name not in EXTRAS)
 

@@ -216,13 +216,12 @@ def photographs(
     """
     if mirror:
         reals = Mirrored(reals, seed)
-    seen = _wanted(names, detector)
     chosen = reals.sample(count, seed)
     first_half = _first_half(reals, chosen, seed)
     with Measurement(names, seed=seed) as halves:
         if count < 2 * halves.least_images:
             return None
-        known = _Known(reals, seen, count)
+        known = _Known(reals, _wanted(names, detector), count)
         for batch in reals.batches(chosen):
             _add_halves(halves, batch, known.features(batch), first_half[batch.numbers])
         known.keep()

@@ -55,7 +55,6 @@ class Useless(nn.Module):
         return x.float().mean()
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 CPU = torch.device("cpu")
 
 

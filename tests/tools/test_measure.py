@@ -29,8 +29,6 @@ from tools.metrics.fid import fid
 from tools.metrics.ms_ssim import ms_ssim
 from tools.metrics.swd import swd
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-
 
 class Means(nn.Module):
     def forward(self, x: Tensor) -> Tensor:

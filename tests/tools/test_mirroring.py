@@ -23,8 +23,6 @@ from tools.measuring import Measuring, refuse_too_few
 from tools.metrics.swd import swd
 from tools.mirroring import Mirrored, flipped
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-
 BRIGHT, DARK = 200, 40
 
 
