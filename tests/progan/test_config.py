@@ -59,6 +59,7 @@ NARROW: dict[str, dict[str, Any]] = {
         "minibatch": "8",
         "learning_rate": "0.002",
         "average_decay": 0.998,
+        "penalty_full_size": False,
     },
     "modern": {
         "fmap_base": 512,
@@ -72,6 +73,7 @@ NARROW: dict[str, dict[str, Any]] = {
         "penalty_interval": 4,
         "penalty_curvature": False,
         "share_fakes": True,
+        "penalty_full_size": False,
     },
 }
 RELEASE: dict[str, Any] = {
