@@ -348,7 +348,7 @@ def preset(name: str, processes: int = 1, **settings: Any) -> Config:
                 "penalty_interval": 4,
                 "penalty_curvature": False,
                 "share_fakes": True,
-                # docs/fidelity.md has what little was measured; no better, so as it was.
+                # One seed on two collections decides nothing (docs/fidelity.md): as it was.
                 "penalty_full_size": False,
             }
         case "small":
